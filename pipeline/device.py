@@ -1,0 +1,201 @@
+"""Devices and targets: what is measured, and on which machine this is.
+
+A target is (device, runtime, precision, batch, threads); its name is
+`<device>/<runtime>-<precision>-b<batch>[-t<threads>]`, e.g. `host/onnxruntime-fp32-b1-t1`. `host`
+is an alias for the slug of the machine at hand.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from pipeline.errors import UsageError
+
+HOST = "host"
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+_TARGET = re.compile(
+    r"(?P<device>[a-z0-9][a-z0-9.-]*)/(?P<runtime>[a-z][a-z0-9_]*)"
+    r"-(?P<precision>fp32|fp16|bf16|int8)-b(?P<batch>[1-9]\d*)(?:-t(?P<threads>[1-9]\d*))?"
+)
+
+
+class Target(BaseModel):
+    """Where and how a model runs.
+
+    Attributes:
+        device: A device's name, or `host`.
+        runtime: Inference runtime; words joined by `_`.
+        precision: Numeric precision of the model as run.
+        batch: Images a call.
+        threads: CPU threads; None where the runtime has no such thing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str
+    runtime: str
+    precision: Precision
+    batch: int = Field(default=1, ge=1)
+    threads: int | None = Field(default=None, ge=1)
+
+    @classmethod
+    def parse(cls, name: str) -> Target:
+        """Reads a target's name.
+
+        Raises:
+            UsageError: It is not of the form in the module's docstring.
+        """
+        match = _TARGET.fullmatch(name)
+        if match is None:
+            raise UsageError(
+                f"target {name!r} is not DEVICE/RUNTIME-PRECISION-bBATCH[-tTHREADS]",
+                hint="for example host/onnxruntime-fp32-b1-t1",
+            )
+        return cls.model_validate({k: v for k, v in match.groupdict().items() if v is not None})
+
+    @property
+    def name(self) -> str:
+        """The whole name, device included."""
+        return f"{self.device}/{self.setting}"
+
+    @property
+    def setting(self) -> str:
+        """The name without the device; the stem of the table's file name."""
+        threads = f"-t{self.threads}" if self.threads else ""
+        return f"{self.runtime}-{self.precision}-b{self.batch}{threads}"
+
+    @property
+    def device_slug(self) -> str:
+        """The device's own name: `host` resolved."""
+        return host_slug() if self.device == HOST else self.device
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the target's device is the machine at hand."""
+        return self.device_slug == host_slug()
+
+
+class DeviceProfile(BaseModel):
+    """A device and the targets on it worth measuring.
+
+    Attributes:
+        name: The device's name in targets.
+        description: What it is, for people.
+        clock_policy: How to hold its clocks still while measuring.
+        targets: Settings (`onnxruntime-fp32-b1-t1`), without the device.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1]
+    name: str
+    description: str
+    clock_policy: str
+    targets: tuple[str, ...]
+
+    @field_validator("targets")
+    @classmethod
+    def _readable(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        for setting in targets:
+            Target.parse(f"any/{setting}")
+        return targets
+
+
+class Environment(BaseModel):
+    """The machine and the software a measurement was made with.
+
+    Attributes:
+        device: Slug of the machine.
+        cpu: CPU model as the system reports it.
+        cpu_flags: Instruction-set extensions that decide which kernels run.
+        cores: Cores this process may use.
+        memory_gib: Main memory.
+        governor: Frequency governor; None where the system does not say.
+        os: Operating system and kernel.
+        python: Python's version.
+        packages: Versions of the libraries that decide latency or accuracy.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str
+    cpu: str
+    cpu_flags: tuple[str, ...]
+    cores: int
+    memory_gib: float
+    governor: str | None
+    os: str
+    python: str
+    packages: dict[str, str]
+
+
+_LATENCY_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile",
+                  "amx_bf16", "amx_int8", "avx_vnni", "asimd", "asimddp", "i8mm", "bf16", "sve")  # fmt: skip
+_PACKAGES = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy")  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """Reads the machine at hand."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    flags = set((_cpu_field("flags") or _cpu_field("Features") or "").split())
+    return Environment(
+        device=host_slug(),
+        cpu=cpu_model(),
+        cpu_flags=tuple(flag for flag in _LATENCY_FLAGS if flag in flags),
+        cores=usable_cores(),
+        memory_gib=round(pages / 2**30, 1),
+        governor=_read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        os=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        packages=_versions(),
+    )
+
+
+@lru_cache(maxsize=1)
+def host_slug() -> str:
+    """This machine's own name in tables: its CPU and cores, e.g. `intel-xeon-processor-2c`."""
+    words = re.sub(r"\((?:r|tm)\)|@.*|\bcpu\b|\b\d+-core\b", " ", cpu_model().lower())
+    slug = re.sub(r"[^a-z0-9]+", "-", words).strip("-") or platform.machine()
+    return f"{slug}-{usable_cores()}c"
+
+
+def cpu_model() -> str:
+    """The CPU's model name as the system reports it."""
+    return _cpu_field("model name") or _cpu_field("Model") or platform.processor() or "unknown"
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _cpu_field(name: str) -> str | None:
+    text = _read(Path("/proc/cpuinfo")) or ""
+    match = re.search(rf"^{name}\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1].strip() if match else None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None

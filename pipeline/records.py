@@ -1,0 +1,360 @@
+"""What the stages hand to each other and to the report: one record a stage.
+
+Records cross machines and days, so each has a schema version, is strict about its fields, carries
+units in its names, and says on which data, device and software it was made. Nothing here needs
+torch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.device import Environment
+from pipeline.measure import LatencyStats, TimingProtocol
+from pipeline.space import Architecture
+
+
+class Record(BaseModel):
+    """Base of everything that is written to a run folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+
+
+class Preprocessing(Record):
+    """How an image becomes an input tensor; the same in training, export and deployment.
+
+    Attributes:
+        resolution: Side of the input in pixels.
+        pad: Pixels of zero padding on each side, before resizing.
+        resize: Interpolation.
+        grayscale_to_rgb: Whether one channel is repeated to three.
+        mean: Subtracted from pixel values scaled to 0..1, per channel.
+        std: Divided by, per channel.
+    """
+
+    resolution: int
+    pad: int = 0
+    resize: Literal["bilinear", "bicubic"] = "bilinear"
+    grayscale_to_rgb: bool = False
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class DatasetRecord(Record):
+    """Which images were used.
+
+    Attributes:
+        name: What the recipe calls it.
+        source: Where the files were found.
+        checksum: SHA-256 over the files' content, or None where they are too many to hash.
+        num_train: Images trained on.
+        num_search_validation: Images held out of train, on which every choice is made.
+        num_test: Images only reported on.
+    """
+
+    name: str
+    source: str
+    checksum: str | None
+    class_names: tuple[str, ...]
+    num_train: int
+    num_search_validation: int
+    num_test: int
+    preprocessing: Preprocessing
+
+
+class LatencyPrediction(Record):
+    """A predicted latency.
+
+    Attributes:
+        typical: Milliseconds, the statistic tables and measurements use.
+        std: Standard uncertainty of the prediction, in milliseconds.
+    """
+
+    typical: float
+    std: float
+
+
+class Calibration(Record):
+    """How sums over a table become latencies of whole networks of one space.
+
+    latency_ms = scale · sum + offset_ms + per_block_ms · blocks
+
+    Attributes:
+        relative_std: Standard deviation of the relative error, leave-one-out.
+        mape_percent: Mean absolute relative error, leave-one-out.
+        max_error_percent: Largest absolute relative error, leave-one-out.
+        flops_mape_percent: The same for a line fitted on MACs alone: what the table must beat.
+        networks: Measured networks the calibration rests on, with both numbers.
+    """
+
+    space: str
+    resolution: int
+    num_classes: int
+    scale: float
+    offset_ms: float
+    per_block_ms: float
+    relative_std: float
+    mape_percent: float
+    max_error_percent: float
+    flops_mape_percent: float
+    networks: tuple[CalibrationNetwork, ...]
+
+
+class CalibrationNetwork(Record):
+    """A whole network measured in the sweeps of the table."""
+
+    architecture: Architecture
+    macs: int
+    operator_sum_ms: float
+    measured_ms: float
+    predicted_ms: float
+
+
+class ProfileRecord(Record):
+    """A latency table was measured, or gone on with, on one target."""
+
+    target: str
+    table: str
+    space: str
+    resolution: int
+    num_classes: int
+    protocol: TimingProtocol
+    operators: int
+    visits_measured: int
+    visits_reused: int
+    control: LatencyStats
+    calibration: Calibration
+    reference_latency_ms: float
+    reference_name: str
+    seconds: float
+    environment: Environment
+
+
+class EpochRecord(Record):
+    """One pass over the training images.
+
+    Attributes:
+        loss: Mean training loss.
+        accuracy_percent: Top-1 on search-validation after the epoch; None where not evaluated.
+    """
+
+    epoch: int
+    loss: float
+    accuracy_percent: float | None
+    learning_rate: float
+    images_per_second: float
+
+
+class TrainRecord(Record):
+    """The hypernetwork was trained."""
+
+    method: Literal["single-path"]
+    space: str
+    max_depth: int
+    resolution: int
+    num_classes: int
+    params: int
+    epochs: tuple[EpochRecord, ...]
+    dataset: DatasetRecord
+    checkpoint: str
+    seconds: float
+    environment: Environment
+
+
+class Limits(Record):
+    """What a network may cost; every limit holds at once.
+
+    Attributes:
+        macs: Most multiply-accumulates.
+        macs_min: Fewest multiply-accumulates.
+        params: Most parameters.
+        latency_ms: Most milliseconds, per target.
+    """
+
+    macs: float | None = None
+    macs_min: float | None = None
+    params: float | None = None
+    latency_ms: dict[str, float] = Field(default_factory=dict)
+
+
+class Candidate(Record):
+    """An architecture with everything known about it before it is built.
+
+    Attributes:
+        accuracy_percent: Top-1 on search-validation with shared weights; None if not evaluated.
+        violation: Largest relative excess over a limit; 0 where all limits hold.
+    """
+
+    architecture: Architecture
+    accuracy_percent: float | None
+    macs: int
+    params: int
+    latency_ms: dict[str, LatencyPrediction]
+    violation: float
+
+
+class SearchRecord(Record):
+    """A search under limits.
+
+    Attributes:
+        success: Whether a feasible architecture was found.
+        message: Why the search ended, and for an infeasible request how far off the nearest is.
+        evaluated: Every candidate scored, in the order of evaluation.
+        front: Indices into `evaluated` of the feasible candidates no other feasible one beats in
+            accuracy and in latency at once, fastest first.
+        ranking: Indices of feasible candidates, most accurate first.
+        best_by_generation: Best feasible accuracy so far after each generation.
+        reachable: Smallest and largest value of each cost in the space.
+    """
+
+    limits: Limits
+    target: str
+    success: bool
+    message: str
+    evaluated: tuple[Candidate, ...]
+    front: tuple[int, ...]
+    ranking: tuple[int, ...]
+    best_by_generation: tuple[float | None, ...]
+    reachable: dict[str, tuple[float, float]]
+    seed: int
+    seconds: float
+
+
+class VerifiedCandidate(Record):
+    """A candidate that was built and timed.
+
+    Attributes:
+        verdict: `within` every limit or `over` one, as measured.
+        reason: The limit it broke and by how much; empty where it is within.
+    """
+
+    candidate: Candidate
+    measured_ms: dict[str, LatencyStats]
+    verdict: Literal["within", "over"]
+    reason: str
+
+
+class VerifyRecord(Record):
+    """The best candidates, measured; `winner` is the most accurate that is within the limits."""
+
+    limits: Limits
+    candidates: tuple[VerifiedCandidate, ...]
+    winner: int
+    control: LatencyStats
+    seconds: float
+    environment: Environment
+
+
+class RetrainRecord(Record):
+    """The winner was trained on its own.
+
+    Attributes:
+        accuracy_percent: Top-1 on search-validation.
+        test_accuracy_percent: Top-1 on test, reported and never used to decide.
+        test_accuracy_by_class_percent: The same for each class.
+    """
+
+    architecture: Architecture
+    warm_start: bool
+    epochs: tuple[EpochRecord, ...]
+    accuracy_percent: float
+    test_accuracy_percent: float
+    test_accuracy_by_class_percent: dict[str, float]
+    dataset: DatasetRecord
+    checkpoint: str
+    seconds: float
+    environment: Environment
+
+
+class Parity(Record):
+    """How far an exported model's outputs are from the network it was made of.
+
+    Attributes:
+        images: Number of images compared.
+        data: Which images: a data set's name, or `random` for normal noise.
+        max_abs: Largest absolute difference of a logit.
+        max_rel: Largest difference of a logit relative to its image's largest logit.
+        top1_agreement: Share of images with the same top class, 0 to 1.
+    """
+
+    images: int
+    data: str
+    max_abs: float
+    max_rel: float
+    top1_agreement: float
+
+
+class ExportedModel(Record):
+    """One ONNX file and what is known about it.
+
+    Attributes:
+        onnx: Path of the file, relative to the record's folder.
+        weights: `checkpoint <file>`, or `random (seed n)`.
+        batch: Fixed batch size; None where it is dynamic.
+    """
+
+    name: str
+    architecture: Architecture
+    onnx: str
+    sha256: str
+    size_bytes: int
+    opset: int
+    precision: str
+    batch: int | None
+    weights: str
+    macs: int
+    params: int
+    parity: Parity
+    preprocessing: Preprocessing | None
+
+
+class ExportRecord(Record):
+    """Models were exported."""
+
+    models: tuple[ExportedModel, ...]
+    seconds: float
+    environment: Environment
+
+
+class BenchmarkResult(Record):
+    """A model timed on a target, or the reason why it was not.
+
+    Attributes:
+        macs: None for networks that are not of a search space.
+        precision_as_built: What the runtime really computes in.
+        predicted_ms: What the table said beforehand, where one could.
+        is_reference: Whether it is only there to compare with.
+        samples_ms: Every timed run, in the order it was made.
+        error: Why there is no result; then `latency_ms` is None.
+    """
+
+    name: str
+    target: str
+    architecture: Architecture | None
+    macs: int | None
+    params: int | None
+    weights: str
+    precision_as_built: str | None
+    latency_ms: LatencyStats | None
+    n: int
+    samples_ms: tuple[float, ...]
+    predicted_ms: LatencyPrediction | None
+    is_reference: bool
+    error: str | None = None
+
+
+class BenchmarkRecord(Record):
+    """Models timed in one interleaved campaign."""
+
+    results: tuple[BenchmarkResult, ...]
+    protocol: TimingProtocol
+    control: LatencyStats
+    seconds: float
+    environment: Environment
+
+
+Calibration.model_rebuild()
