@@ -1,0 +1,48 @@
+# `make` lists what there is. Needs make and a Python >= 3.11 with venv; everything else goes into
+# .venv, and once it is there nothing here uses the network.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check gpu-check
+
+help:
+	@echo "make setup      install into $(VENV) (skipped when done)"
+	@echo "make demo       the whole pipeline on Fashion-MNIST, on this machine's CPU"
+	@echo "make test       the tests, without the slow ones"
+	@echo "make test-all   every test"
+	@echo "make check      ruff, mypy, import contracts"
+	@echo "make gpu-check  the tests that need an NVIDIA GPU; says why where they cannot run"
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name another one: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	  echo "$(PYTHON) has no venv. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/python run_pipeline.py run --recipe demo
+
+test: setup
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+gpu-check: setup
+	$(BIN)/python -m pytest -m gpu -rs || [ $$? -eq 5 ]  # 5: no such test
