@@ -84,6 +84,7 @@ class Calibration(Record):
     latency_ms = scale · sum + offset_ms + per_block_ms · blocks
 
     Attributes:
+        max_depth: Deepest stage among the networks it rests on; deeper ones are not predicted.
         relative_std: Standard deviation of the relative error, leave-one-out.
         mape_percent: Mean absolute relative error, leave-one-out.
         max_error_percent: Largest absolute relative error, leave-one-out.
@@ -94,6 +95,7 @@ class Calibration(Record):
     space: str
     resolution: int
     num_classes: int
+    max_depth: int
     scale: float
     offset_ms: float
     per_block_ms: float

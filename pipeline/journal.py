@@ -1,0 +1,218 @@
+"""The append-only journal of a measuring campaign: one JSON line a visit, synced as measured.
+
+A kill loses at most the visit being made. Each line carries a checksum. A last line that was cut
+is dropped when measuring goes on, and is an error for whoever only reads; a damaged line anywhere
+else is always an error. One process writes at a time: others wait for the lock, which the system
+releases when its holder dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.errors import TableError
+from pipeline.files import storage_errors
+from pipeline.measure import Visit
+
+Header = Mapping[str, Any]
+SCHEMA_VERSION = 1
+
+
+def read_journal(path: Path) -> tuple[dict[str, Any], list[Visit]]:
+    """Reads a finished journal.
+
+    Returns:
+        The header (the conditions of the campaign) and the visits.
+
+    Raises:
+        StorageError: The file cannot be read.
+        TableError: A line is damaged; the message names it.
+    """
+    header, visits, damaged_last = _parse(path)
+    if damaged_last is not None:
+        raise TableError(
+            f"{path}:{damaged_last}: the line is cut; measuring was interrupted",
+            hint="measure on: the same profile command drops the line and makes that visit again",
+        )
+    return header, visits
+
+
+class Journal:
+    """A journal open for appending; use it in a `with` block.
+
+    Args:
+        path: The file; made with its folder if absent.
+        header: Conditions of the campaign. A journal made under other conditions is refused.
+        on_wait: Called once if another process holds the journal, before waiting for it.
+
+    Raises:
+        StorageError: The file cannot be written.
+        TableError: It was made under other conditions, or a line before the last is damaged.
+    """
+
+    def __init__(self, path: Path, header: Header, on_wait: Callable[[], None] = lambda: None):
+        self.path = path
+        self.visits: list[Visit] = []
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            self._lock(on_wait)
+            self._take_up(header)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._file)
+
+    @property
+    def done(self) -> set[tuple[int, str]]:
+        """Visits made: (sweep, key)."""
+        return {(visit.sweep, visit.key) for visit in self.visits}
+
+    def append(self, visit: Visit) -> None:
+        """Writes a visit and syncs it to the disk.
+
+        Raises:
+            StorageError: It could not be written; the file holds what it held before.
+        """
+        self._write({"visit": visit.model_dump()})
+        self.visits.append(visit)
+
+    def _lock(self, on_wait: Callable[[], None]) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def _take_up(self, header: Header) -> None:
+        with storage_errors(self.path):
+            if os.fstat(self._file).st_size:
+                _drop_cut_line(self.path, self._file)
+        if os.fstat(self._file).st_size == 0:
+            self._write({"header": {"schema_version": SCHEMA_VERSION, **header}})
+            return
+        found, self.visits, _ = _parse(self.path)
+        given = json.loads(json.dumps({"schema_version": SCHEMA_VERSION, **header}))
+        differing = _differences(found, given)
+        if differing:
+            raise TableError(
+                f"{self.path} was measured under other conditions: " + "; ".join(differing),
+                hint="measure anew beside it: move the file away, then run the same command",
+            )
+
+    def _write(self, content: dict[str, Any]) -> None:
+        line = _seal(content)
+        end = os.fstat(self._file).st_size
+        with storage_errors(self.path):
+            try:
+                written = 0
+                while written < len(line):
+                    written += os.write(self._file, line[written:])
+                os.fsync(self._file)
+            except OSError:
+                os.ftruncate(self._file, end)
+                raise
+
+
+def _seal(content: dict[str, Any]) -> bytes:
+    body = json.dumps(content, separators=(",", ":"))
+    return f'{{"crc":"{zlib.crc32(body.encode()):08x}","line":{body}}}\n'.encode()
+
+
+def _unseal(line: bytes) -> dict[str, Any] | None:
+    """The content of a line, or None where it is damaged."""
+    try:
+        outer = json.loads(line)
+        body = json.dumps(outer["line"], separators=(",", ":"))
+        sound = f"{zlib.crc32(body.encode()):08x}" == outer["crc"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    content: dict[str, Any] = outer["line"]
+    return content if sound else None
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], list[Visit], int | None]:
+    """Header, visits, and the number of the last line if that line is cut."""
+    with storage_errors(path):
+        lines = path.read_bytes().splitlines(keepends=True)
+    header: dict[str, Any] | None = None
+    visits = []
+    for number, line in enumerate(lines, start=1):
+        content = _unseal(line)
+        if content is None or not line.endswith(b"\n"):
+            if number == len(lines) and header is not None:
+                return header, visits, number
+            raise TableError(
+                f"{path}:{number}: the line is damaged: it is no journal line or its checksum "
+                "does not match",
+                hint="restore the file, or move it away and profile anew",
+            )
+        if number == 1:
+            header = _header(content, path)
+        else:
+            visits.append(_visit(content, path, number))
+    if header is None:
+        raise TableError(f"{path}: is empty", hint="measure it: python run_pipeline.py profile")
+    return header, visits, None
+
+
+def _header(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    header: dict[str, Any] | None = content.get("header")
+    if not isinstance(header, dict):
+        raise TableError(f"{path}:1: the first line is no header; this is no latency table")
+    if header.get("schema_version") != SCHEMA_VERSION:
+        raise TableError(
+            f"{path}: schema version {header.get('schema_version')!r}, expected {SCHEMA_VERSION}",
+            hint="profile anew with this version of the program",
+        )
+    return header
+
+
+def _visit(content: dict[str, Any], path: Path, number: int) -> Visit:
+    try:
+        return Visit.model_validate(content.get("visit"))
+    except ValidationError:
+        raise TableError(f"{path}:{number}: the line holds no visit") from None
+
+
+def _drop_cut_line(path: Path, file: int) -> None:
+    """Truncates a journal to its last whole line."""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    last = data[:whole].rstrip(b"\n").rfind(b"\n") + 1
+    if whole and _unseal(data[last:whole]) is None:
+        whole = last
+    if whole < len(data):
+        os.ftruncate(file, whole)
+        os.fsync(file)
+
+
+def _differences(found: Mapping[str, Any], given: Mapping[str, Any], at: str = "") -> list[str]:
+    told = []
+    for key in sorted({*found, *given}):
+        here, there = found.get(key), given.get(key)
+        if isinstance(here, dict) and isinstance(there, dict):
+            told += _differences(here, there, f"{at}{key}.")
+        elif here != there:
+            told.append(f"{at}{key} was {here!r}, is {there!r}")
+    return told

@@ -1,0 +1,1 @@
+"""Latency tables: measured, read, calibrated, and used to predict."""

@@ -1,0 +1,115 @@
+"""A latency table: what single operators take on one target.
+
+The file is a measuring journal (`pipeline.journal`): a header with the conditions, then visits.
+Reading reduces visits to entries. A table belongs to no search space: any space whose operators
+are in it may use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.device import Target
+from pipeline.errors import MissingEntriesError, TableError
+from pipeline.journal import read_journal
+from pipeline.measure import MIN_SWEEPS, LatencyStats, by_key, control_level_ms, reduce_visits
+from pipeline.operator_spec import OperatorSpec, parse_key
+from pipeline.space import Architecture
+from pipeline.workspace import table_to_read
+
+NETWORK = "net:"
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Entries of one target.
+
+    Attributes:
+        target: What was measured.
+        path: The journal they were read from.
+        entries: Statistics by operator key; whole networks under `net:` and their one-line form.
+    """
+
+    target: Target
+    path: Path
+    entries: dict[str, LatencyStats]
+
+    @classmethod
+    def read(cls, target: Target) -> LatencyTable:
+        """Reads a target's table.
+
+        Raises:
+            TableError: There is none, it is of another target, or it is damaged.
+            StorageError: The file cannot be read.
+        """
+        path = table_to_read(target)
+        if not path.exists():
+            raise TableError(
+                f"target {target.name} has no latency table; looked for {path}",
+                hint=f"measure it: python run_pipeline.py profile --target {target.name}",
+            )
+        header, visits = read_journal(path)
+        if header.get("target") != target.setting or header.get("device") != target.device_slug:
+            raise TableError(
+                f"{path} holds {header.get('device')}/{header.get('target')}, "
+                f"asked for {target.device_slug}/{target.setting}",
+                hint="a table keeps the name it was measured under",
+            )
+        groups = {key: group for key, group in by_key(visits).items() if len(group) >= MIN_SWEEPS}
+        level = control_level_ms(visits) if groups else 0.0
+        return cls(target, path, {key: reduce_visits(g, level) for key, g in groups.items()})
+
+    def latency_ms(self, spec: OperatorSpec) -> float:
+        """The entry of one operator: its `typical`, in milliseconds.
+
+        Raises:
+            MissingEntriesError: It was never measured.
+        """
+        self.require([spec])
+        return self.entries[spec.key].typical
+
+    def require(self, specs: Iterable[OperatorSpec]) -> None:
+        """Checks that all operators are here.
+
+        Raises:
+            MissingEntriesError: Some are not; names the first, how many, and the nearest entry.
+        """
+        wanted = list(dict.fromkeys(specs))
+        missing = [spec for spec in wanted if spec.key not in self.entries]
+        if not missing:
+            return
+        near = self._nearest(missing[0])
+        raise MissingEntriesError(
+            f"{self.path} has no entry for {missing[0].key} "
+            f"({len(wanted) - len(missing)} of {len(wanted)} measured"
+            + (f"; nearest {near})" if near else ")"),
+            hint=f"measure it: python run_pipeline.py profile --target {self.target.name}",
+        )
+
+    def network_ms(self, architecture: Architecture) -> LatencyStats | None:
+        """What a whole network measured in the table's sweeps took, if it was."""
+        return self.entries.get(network_key(architecture))
+
+    def _nearest(self, spec: OperatorSpec) -> str | None:
+        known = [parse_key(key) for key in self.entries if not key.startswith(NETWORK)]
+        alike = [other for other in known if other.kind == spec.kind]
+        return min(alike, key=lambda other: _distance(spec, other)).key if alike else None
+
+
+def network_key(architecture: Architecture) -> str:
+    """Under which key a journal holds a whole network."""
+    return f"{NETWORK}{architecture.short}"
+
+
+def _distance(one: OperatorSpec, other: OperatorSpec) -> float:
+    """How unlike two operators of a kind are: octaves of size, and steps of kernel and stride."""
+    sizes = [
+        (one.in_channels, other.in_channels),
+        (one.out_channels, other.out_channels),
+        (one.resolution, other.resolution),
+        (one.expansion, other.expansion),
+    ]
+    octaves = sum(abs(a - b) / max(a, b) for a, b in sizes)
+    return octaves + abs(one.kernel - other.kernel) + 2 * abs(one.stride - other.stride)

@@ -1,0 +1,151 @@
+"""ONNX Runtime on the CPU.
+
+What decides its latency is fixed, not left to defaults: threads, sequential execution, all graph
+optimisations, inputs and outputs bound once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.device import Target
+from pipeline.errors import MeasurementError, UnavailableError
+from pipeline.runtimes import Feed
+
+_PROVIDERS = ["CPUExecutionProvider"]
+_TYPES = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(int64)": np.dtype(np.int64),
+    "tensor(uint8)": np.dtype(np.uint8),
+    "tensor(int8)": np.dtype(np.int8),
+}
+
+
+class Runtime:
+    """ONNX Runtime's CPU execution provider."""
+
+    def unavailable(self) -> str | None:
+        """Why it cannot run here, or None."""
+        if importlib.util.find_spec("onnxruntime") is None:
+            return "the package onnxruntime is not installed (pip install onnxruntime)"
+        return None
+
+    def version(self) -> str | None:
+        """The installed version."""
+        try:
+            return metadata.version("onnxruntime")
+        except metadata.PackageNotFoundError:
+            return None
+
+    def build(self, model: Path, target: Target, into: Path) -> Path:
+        """Checks the precision; the ONNX file itself is the artifact.
+
+        Raises:
+            UnavailableError: Another precision than fp32 is asked of the CPU.
+        """
+        del into
+        if target.precision != "fp32":
+            raise UnavailableError(
+                f"target {target.name}: the onnxruntime runtime runs fp32 files; "
+                f"{target.precision} was asked",
+                hint=f"use {target.name.replace(target.precision, 'fp32')}",
+            )
+        return model / "model.onnx"
+
+    @contextmanager
+    def open(self, artifact: Path, target: Target) -> Iterator[OnnxRuntimeSession]:
+        """Loads a model.
+
+        Raises:
+            UnavailableError: The package is missing.
+            MeasurementError: ONNX Runtime refuses the file.
+        """
+        reason = self.unavailable()
+        if reason:
+            raise UnavailableError(f"target {target.name}: {reason}")
+        import onnxruntime as ort
+
+        if not artifact.exists():
+            raise MeasurementError(f"{artifact} does not exist; expected an ONNX file")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = target.threads or 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.add_free_dimension_override_by_name("batch", target.batch)
+        options.log_severity_level = 3
+        try:
+            session = ort.InferenceSession(str(artifact), options, providers=_PROVIDERS)
+        except Exception as error:  # ONNX Runtime's own exceptions share no base class
+            raise MeasurementError(f"{artifact}: ONNX Runtime refuses it: {error}") from None
+        yield OnnxRuntimeSession(session, ort)
+
+
+class OnnxRuntimeSession:
+    """A loaded model; see `pipeline.runtimes.Session`."""
+
+    def __init__(self, session: Any, ort: Any) -> None:
+        self._session = session
+        self._ort = ort
+        self._binding = session.io_binding()
+
+    @property
+    def precision_as_built(self) -> str:
+        """ONNX Runtime computes in the types of the file; its inputs tell them."""
+        types = {str(dtype) for _, dtype in self.inputs().values()}
+        return "fp32" if types == {"float32"} else "+".join(sorted(types))
+
+    def inputs(self) -> dict[str, tuple[tuple[int, ...], np.dtype[np.generic]]]:
+        """Shape and type of each input."""
+        found: dict[str, tuple[tuple[int, ...], np.dtype[np.generic]]] = {}
+        for given in self._session.get_inputs():
+            if not all(isinstance(side, int) for side in given.shape):
+                raise MeasurementError(
+                    f"input {given.name!r} has free dimensions {given.shape}; "
+                    "only one named `batch` may be free"
+                )
+            if given.type not in _TYPES:
+                raise MeasurementError(f"input {given.name!r} has type {given.type}, not handled")
+            found[given.name] = (tuple(given.shape), _TYPES[given.type])
+        return found
+
+    def run(self, feed: Feed) -> dict[str, NDArray[np.generic]]:
+        """Runs once."""
+        self._check(feed)
+        names = [output.name for output in self._session.get_outputs()]
+        return dict(zip(names, self._session.run(names, dict(feed)), strict=True))
+
+    def bind(self, feed: Feed) -> None:
+        """Sets the inputs of `run_bound`."""
+        self._check(feed)
+        self._binding.clear_binding_inputs()
+        self._binding.clear_binding_outputs()
+        for name, value in feed.items():
+            array = np.ascontiguousarray(value)
+            self._binding.bind_ortvalue_input(name, self._ort.OrtValue.ortvalue_from_numpy(array))
+        for output in self._session.get_outputs():
+            self._binding.bind_output(output.name)
+
+    def run_bound(self) -> None:
+        """Runs on the bound inputs."""
+        self._session.run_with_iobinding(self._binding)
+
+    def _check(self, feed: Feed) -> None:
+        expected = self.inputs()
+        if set(feed) != set(expected):
+            raise MeasurementError(f"inputs {sorted(feed)} given, expected {sorted(expected)}")
+        for name, (shape, dtype) in expected.items():
+            value = feed[name]
+            if value.shape != shape or value.dtype != dtype:
+                raise MeasurementError(
+                    f"input {name!r}: given {value.shape} {value.dtype}, expected {shape} {dtype}"
+                )
