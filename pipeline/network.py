@@ -6,17 +6,17 @@ Parameters are called what the released Cream checkpoints call them: `conv_stem`
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import nn
 
 from pipeline.errors import CheckpointError, PipelineError
-from pipeline.operators import Tail, build_operator, initialise, pooled_features, seeded
-from pipeline.space import Architecture
+from pipeline.operators import build_operator, initialise, seeded
+from pipeline.space import Architecture, PlacedOperator
 from pipeline.weights_file import (
     SUFFIX,
     load_exactly,
@@ -28,14 +28,19 @@ from pipeline.weights_file import (
 _ARCHITECTURE = "architecture"
 
 
-class Network(nn.Module):
+class Network(nn.Sequential):
     """One architecture as a module of its own.
+
+    Maps images of shape (n, 3, resolution, resolution) to logits of shape (n, num_classes).
 
     Args:
         architecture: What to build.
         dropout: Share of the classifier's inputs dropped in training.
         operators: Modules in the order of `architecture.operators()`, taken over as they are;
             built anew where None.
+
+    Attributes:
+        architecture: What was built.
     """
 
     def __init__(
@@ -45,38 +50,31 @@ class Network(nn.Module):
         dropout: float = 0.0,
         operators: Sequence[nn.Module] | None = None,
     ) -> None:
-        super().__init__()
         placed = architecture.operators()
-        stem, *blocks, tail = operators or [build_operator(place.spec) for place in placed]
-        tail = cast(Tail, tail)
+        built = operators or [build_operator(place.spec) for place in placed]
+        stem, *blocks, tail = cast(Sequence[Any], built)
+        super().__init__(
+            OrderedDict(
+                conv_stem=stem.conv,
+                bn1=stem.bn1,
+                blocks=nn.Sequential(*_stages(placed[1:-1], blocks), nn.Sequential(tail.conv)),
+                global_pool=tail.global_pool,
+                conv_head=tail.conv_head,
+                act2=tail.act2,
+                flatten=tail.flatten,
+                dropout=nn.Dropout(dropout),
+                classifier=tail.classifier,
+            )
+        )
         self.architecture = architecture
-        self.conv_stem = stem.conv
-        self.bn1 = stem.bn1
-        self.blocks = nn.Sequential(*_stages(placed[1:-1], blocks), nn.Sequential(tail.conv))
-        self.conv_head = tail.conv_head
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = tail.classifier
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Classifies images.
-
-        Args:
-            x: Shape (n, 3, resolution, resolution).
-
-        Returns:
-            Logits of shape (n, num_classes).
-        """
-        x = self.blocks(self.bn1(self.conv_stem(x)))
-        logits: Tensor = self.classifier(self.dropout(pooled_features(x, self.conv_head)))
-        return logits
 
 
-def _stages(
-    placed: Sequence[tuple[str, object, object]], blocks: Sequence[nn.Module]
-) -> list[nn.Module]:
-    pairs = zip(placed, blocks, strict=True)
-    stages = groupby(pairs, key=lambda pair: pair[0][0].rpartition(".")[0])
-    return [nn.Sequential(*(block for _, block in stage)) for _, stage in stages]
+def _stages(placed: Sequence[PlacedOperator], blocks: Sequence[nn.Module]) -> list[nn.Sequential]:
+    """Groups blocks by the stage in their places, `blocks.{stage}.{slot}`."""
+    stages: dict[str, list[nn.Module]] = {}
+    for operator, block in zip(placed, blocks, strict=True):
+        stages.setdefault(operator.place.rpartition(".")[0], []).append(block)
+    return [nn.Sequential(*stage) for stage in stages.values()]
 
 
 def build_network(architecture: Architecture, *, seed: int, dropout: float = 0.0) -> Network:
@@ -131,6 +129,4 @@ def _check_same_network(expected: Architecture, saved: str | None, path: Path) -
         raise CheckpointError(f"{path}: its architecture does not read: {saved[:200]}") from None
     # Weights do not depend on the input size.
     if found.model_copy(update={"resolution": expected.resolution}) != expected:
-        raise CheckpointError(
-            f"{path}: holds weights of {found.short}; expected {expected.short}"
-        )
+        raise CheckpointError(f"{path}: holds weights of {found.short}; expected {expected.short}")

@@ -8,9 +8,11 @@ data.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from timm.models._efficientnet_blocks import (
@@ -21,47 +23,30 @@ from timm.models._efficientnet_blocks import (
 )
 from timm.models._efficientnet_builder import efficientnet_init_weights
 from timm.models.resnet import Bottleneck
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from pipeline.operator_spec import Kind, OperatorSpec
 
 
-class Tail(nn.Module):
-    """Last 1×1 convolution, global average pooling and classifier.
+class Tail(nn.Sequential):
+    """Last 1×1 convolution, global average pooling and classifier: features to logits.
 
     The 1×1 convolution to the hidden width runs on the pooled vector, with bias and without batch
-    norm (supplement of Cream of the Crop, Table 1).
-
-    Attributes:
-        conv: 1×1 convolution, batch norm, swish; `blocks.6.0` in a stand-alone network.
-        conv_head: 1×1 convolution on the pooled vector.
-        classifier: Linear layer to the logits.
+    norm (supplement of Cream of the Crop, Table 1). Its parts are modules, so that every node of
+    an exported model has a place.
     """
 
     def __init__(self, spec: OperatorSpec) -> None:
-        super().__init__()
-        self.conv = _convolution(spec)
-        self.conv_head = nn.Conv2d(spec.out_channels, spec.features, 1)
-        self.classifier = nn.Linear(spec.features, spec.num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps features of shape (n, in_channels, r, r) to logits of shape (n, num_classes)."""
-        logits: Tensor = self.classifier(pooled_features(self.conv(x), self.conv_head))
-        return logits
-
-
-def pooled_features(x: Tensor, conv_head: nn.Module) -> Tensor:
-    """What the classifier sees.
-
-    Args:
-        x: Output of the last 1×1 convolution, shape (n, channels, r, r).
-        conv_head: 1×1 convolution from channels to features.
-
-    Returns:
-        Shape (n, features).
-    """
-    return F.silu(conv_head(x.mean((2, 3), keepdim=True))).flatten(1)
+        super().__init__(
+            OrderedDict(
+                conv=_convolution(spec),
+                global_pool=nn.AdaptiveAvgPool2d(1),
+                conv_head=nn.Conv2d(spec.out_channels, spec.features, 1),
+                act2=nn.SiLU(inplace=True),
+                flatten=nn.Flatten(),
+                classifier=nn.Linear(spec.features, spec.num_classes),
+            )
+        )
 
 
 def build_operator(spec: OperatorSpec) -> nn.Module:
@@ -126,7 +111,8 @@ def _inverted_residual(spec: OperatorSpec) -> nn.Module:
     )
 
 
-def _squeeze_excite(spec: OperatorSpec) -> Callable[..., nn.Module] | None:
+def _squeeze_excite(spec: OperatorSpec) -> Any:
+    """What the blocks call to make theirs: timm annotates a class where it only calls."""
     if not spec.se_channels:
         return None
     # The block passes its own activation; only `force_act_layer` overrides it.
