@@ -137,9 +137,32 @@ class Environment(BaseModel):
     packages: dict[str, str]
 
 
-_LATENCY_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile",
-                  "amx_bf16", "amx_int8", "avx_vnni", "asimd", "asimddp", "i8mm", "bf16", "sve")  # fmt: skip
-_PACKAGES = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "openvino", "numpy")  # fmt: skip
+_LATENCY_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+    "avx_vnni",
+    "asimd",
+    "asimddp",
+    "i8mm",
+    "bf16",
+    "sve",
+)
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "openvino",
+    "numpy",
+)
 
 
 @lru_cache(maxsize=1)

@@ -49,7 +49,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.chmod(0o644)
-            os.replace(temporary, path)
+            temporary.replace(path)
         except BaseException:
             if temporary is not None:
                 temporary.unlink(missing_ok=True)

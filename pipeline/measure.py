@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import MeasurementError
 
-
 MIN_SWEEPS = 3
 RUNS_FOR_P90 = 64
 RUNS_FOR_P99 = 662

@@ -65,9 +65,7 @@ def parse_yaml(
         raise ConfigError(_explain(error, model, source, lines)) from None
 
 
-def _collect_lines(
-    node: yaml.Node, at: Location, lines: dict[Location, int], source: str
-) -> None:
+def _collect_lines(node: yaml.Node, at: Location, lines: dict[Location, int], source: str) -> None:
     lines.setdefault(at, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
