@@ -40,7 +40,7 @@ class Campaign:
         stats: Statistics of each subject that could be measured.
         visits: All visits of the subjects asked for, in the order they were made.
         failed: Why a subject could not be measured.
-        precision: What the engine computes each subject in, where it was opened this time.
+        precision: What the engine computes each subject in.
         control: The control network over the whole journal.
         measured: Visits made by this call.
         reused: Visits that were in the journal before.
@@ -108,7 +108,6 @@ def run_campaign(
         wanted = {(sweep, key) for sweep in range(protocol.sweeps) for key in subjects}
         reused = len(wanted & journal.done)
         failed: dict[str, str] = {}
-        precision: dict[str, str] = {}
         pending = sorted({key for _, key in wanted - journal.done}, key=list(subjects).index)
         if pending:
             with MeasuringProcess(target) as process:
@@ -116,13 +115,13 @@ def run_campaign(
                 for index, key in enumerate(pending):
                     progress(reused, len(wanted), f"opening {index + 1} of {len(pending)}")
                     try:
-                        precision[key] = process.open(key, subjects[key])
+                        process.open(key, subjects[key])
                     except MeasurementError as error:
                         if not skip_refused:
                             raise
                         failed[key] = error.message
                 _visit_all(process, journal, subjects, failed, protocol, seed, wanted, progress)
-        return _reduce(journal.visits, subjects, failed, precision, len(wanted), reused)
+        return _reduce(journal.visits, subjects, failed, len(wanted), reused)
 
 
 def _visit_all(
@@ -148,7 +147,6 @@ def _reduce(
     visits: list[Visit],
     subjects: Mapping[str, Path],
     failed: dict[str, str],
-    precision: dict[str, str],
     wanted: int,
     reused: int,
 ) -> Campaign:
@@ -159,7 +157,7 @@ def _reduce(
         stats={key: reduce_visits(group, level) for key, group in kept.items()},
         visits=kept,
         failed=failed,
-        precision=precision,
+        precision={key: group[-1].precision for key, group in kept.items()},
         control=control_stats(visits),
         measured=wanted - reused,
         reused=reused,

@@ -57,6 +57,7 @@ class Visit(BaseModel):
         control_before_ms: The control network's runs just before.
         control_after_ms: … and just after.
         at: UTC time of the visit, ISO 8601.
+        precision: What the engine computes the subject in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,6 +68,7 @@ class Visit(BaseModel):
     control_before_ms: tuple[float, ...]
     control_after_ms: tuple[float, ...]
     at: str
+    precision: str
 
 
 class LatencyStats(BaseModel):
@@ -100,6 +102,9 @@ class LatencyStats(BaseModel):
 
 class Bench(Protocol):
     """Something subjects can be run on: a measuring process, or a fake one in tests."""
+
+    def precision(self, key: str) -> str:
+        """What the engine computes a subject in."""
 
     def warm(self, key: str, duration_ms: float) -> None:
         """Runs a subject untimed for that long."""
@@ -196,6 +201,7 @@ def measure(
             control_before_ms=tuple(before),
             control_after_ms=tuple(after),
             at=now(),
+            precision=bench.precision(key),
         )
         before = after
 

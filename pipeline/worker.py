@@ -50,6 +50,7 @@ class MeasuringProcess:
         if reason:
             raise errors.UnavailableError(f"target {target.name}: {reason}")
         self.target = target
+        self._precision: dict[str, str] = {}
         self._log = tempfile.TemporaryFile()
         self._child = subprocess.Popen(
             [sys.executable, "-m", "pipeline.worker", target.model_dump_json()],
@@ -76,21 +77,22 @@ class MeasuringProcess:
             if pipe is not None:
                 pipe.close()
 
-    def open(self, key: str, model: Path) -> str:
+    def open(self, key: str, model: Path) -> None:
         """Builds and opens a model under `key`.
 
         Args:
             key: What the model is called from now on.
             model: Folder with `model.onnx`.
 
-        Returns:
-            The precision the engine computes in.
-
         Raises:
             MeasurementError: The engine refuses it, or the child died.
         """
         answer = self._ask({"do": "open", "key": key, "model": str(model.resolve())})
-        return str(answer["precision"])
+        self._precision[key] = str(answer["precision"])
+
+    def precision(self, key: str) -> str:
+        """What the engine computes a model in; see `pipeline.measure.Bench`."""
+        return self._precision[key]
 
     def warm(self, key: str, duration_ms: float) -> None:
         """Runs untimed for a while; see `pipeline.measure.Bench`."""

@@ -1,0 +1,209 @@
+"""Recipes: one YAML file says what a run of the pipeline does.
+
+A recipe is strict: an unknown key, a wrong type or a wrong unit is an error that names the line.
+What it leaves out has a default. Recipes that ship are found by name, others by path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pipeline.device import Target
+from pipeline.errors import PipelineError, StorageError, UnknownNameError
+from pipeline.files import write_atomic
+from pipeline.measure import TimingProtocol
+from pipeline.search.evolution import SearchSettings
+from pipeline.space import RESOLUTIONS, SearchSpace, get_space
+from pipeline.training.settings import RetrainSettings, ScoreSettings, TrainSettings
+from pipeline.yaml_file import read_yaml
+
+_RECIPES = Path(__file__).parent / "recipes"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSection(_Section):
+    """Which images.
+
+    Attributes:
+        dataset: `fashion-mnist`, `digits`, a folder of images, or a timm data set's name.
+        max_train: Use only that many training images.
+    """
+
+    dataset: str
+    max_train: int | None = Field(default=None, ge=1)
+
+
+class SpaceSection(_Section):
+    """Which networks.
+
+    Attributes:
+        name: Search space.
+        resolution: Input side in pixels.
+        max_depth: Most blocks a stage, if fewer than the space allows.
+    """
+
+    name: str = "cream"
+    resolution: int
+    max_depth: int | None = None
+
+    @model_validator(mode="after")
+    def _exists(self) -> SpaceSection:
+        if self.resolution not in RESOLUTIONS:
+            raise ValueError(f"resolution is one of {', '.join(map(str, RESOLUTIONS))}")
+        try:
+            self.space()
+        except PipelineError as error:
+            raise ValueError(error.message) from None
+        return self
+
+    def space(self) -> SearchSpace:
+        """The space, narrowed to the depth asked for."""
+        return get_space(self.name).narrowed(max_depth=self.max_depth)
+
+
+class LimitsSection(_Section):
+    """What the network may cost; every limit given holds at once.
+
+    Attributes:
+        macs: Most multiply-accumulates for one image.
+        macs_min: Fewest multiply-accumulates.
+        params: Most parameters.
+        latency_ms: Most milliseconds on the target.
+        latency_of_cream_14: The same, as a multiple of what the published cream-14 takes on the
+            target at this resolution, measured while profiling: a limit that travels.
+    """
+
+    macs: float | None = Field(default=None, gt=0)
+    macs_min: float | None = Field(default=None, gt=0)
+    params: float | None = Field(default=None, gt=0)
+    latency_ms: float | None = Field(default=None, gt=0)
+    latency_of_cream_14: float | None = Field(default=None, gt=0)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain_number(cls, value: object) -> object:
+        if isinstance(value, str):
+            try:
+                return float(value)
+            except ValueError:
+                raise ValueError(
+                    "a plain number is expected (macs and params count units, latency_ms counts "
+                    "milliseconds), without a unit behind it"
+                ) from None
+        return value
+
+    @model_validator(mode="after")
+    def _one_latency(self) -> LimitsSection:
+        if self.latency_ms is not None and self.latency_of_cream_14 is not None:
+            raise ValueError("give latency_ms or latency_of_cream_14, not both")
+        return self
+
+
+class ProfileSection(_Section):
+    """How the latency table is measured."""
+
+    calibration_networks: int = Field(default=10, ge=5)
+    protocol: TimingProtocol = TimingProtocol()
+
+
+class VerifySection(_Section):
+    """How many of the best candidates are built and timed at once, and how."""
+
+    top_k: int = Field(default=5, ge=1)
+    protocol: TimingProtocol = TimingProtocol()
+
+
+class ExportSection(_Section):
+    """How the model leaves.
+
+    Attributes:
+        batch: Fixed batch size; left out, the batch is dynamic.
+        parity_images: Real images on which the exported model is compared with its source.
+    """
+
+    batch: int | None = Field(default=None, ge=1)
+    parity_images: int = Field(default=256, ge=1)
+
+
+class BenchmarkSection(_Section):
+    """What is timed beside the model, and how.
+
+    Attributes:
+        references: timm networks and published Cream models to compare with; the published
+            Cream model nearest in MACs is always one.
+    """
+
+    references: tuple[str, ...] = ("mobilenetv3_small_100",)
+    protocol: TimingProtocol = TimingProtocol(runs=56, max_runs=56)
+
+
+class Recipe(_Section):
+    """A whole run."""
+
+    schema_version: Literal[1]
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
+    seed: int = 0
+    data: DataSection
+    space: SpaceSection
+    target: str = "host/onnxruntime-fp32-b1-t1"
+    limits: LimitsSection = LimitsSection()
+    profile: ProfileSection = ProfileSection()
+    train: TrainSettings = TrainSettings()
+    score: ScoreSettings = ScoreSettings()
+    search: SearchSettings = SearchSettings()
+    verify: VerifySection = VerifySection()
+    retrain: RetrainSettings = RetrainSettings()
+    export: ExportSection = ExportSection()
+    benchmark: BenchmarkSection = BenchmarkSection()
+
+    @field_validator("target")
+    @classmethod
+    def _readable(cls, name: str) -> str:
+        try:
+            Target.parse(name)
+        except PipelineError as error:
+            raise ValueError(error.message) from None
+        return name
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of the recipes that ship."""
+    return tuple(sorted(path.stem for path in _RECIPES.glob("*.yaml")))
+
+
+def read_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe.
+
+    Args:
+        name_or_path: A shipped recipe's name, or a YAML file.
+        overrides: `dotted.key=value` assignments laid over it.
+
+    Raises:
+        UnknownNameError: No recipe has that name.
+        StorageError: The file is missing or cannot be read.
+        ConfigError: It is no recipe; names line and key.
+    """
+    if name_or_path in recipe_names():
+        return read_yaml(_RECIPES / f"{name_or_path}.yaml", Recipe, overrides)
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or "/" in name_or_path:
+        if not path.is_file():
+            raise StorageError(
+                f"recipe {name_or_path} is no file",
+                hint=f"recipes that ship: {', '.join(recipe_names())}",
+            )
+        return read_yaml(path, Recipe, overrides)
+    raise UnknownNameError.of("recipe", name_or_path, recipe_names())
+
+
+def save_recipe(recipe: Recipe, path: Path) -> None:
+    """Writes a recipe with every default filled in."""
+    write_atomic(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
