@@ -1,0 +1,120 @@
+"""Domination under constraints, fronts, and the choice of survivors (NSGA-II).
+
+Source: Deb, Pratap, Agarwal, Meyarivan, "A fast and elitist multiobjective genetic algorithm:
+NSGA-II", IEEE Transactions on Evolutionary Computation 6(2), 2002: constrained domination
+(definition 1), non-dominated sorting and crowding distance (section III).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.encoding import Floats
+
+Indices = NDArray[np.intp]
+
+
+def dominates(objectives: Floats, violation: Floats) -> NDArray[np.bool_]:
+    """Which of n candidates beats which other one.
+
+    Candidate i dominates candidate j when one of these holds:
+
+    1. i is feasible (its violation is 0) and j is not;
+    2. neither is feasible and i's violation is smaller;
+    3. both are feasible, i is no worse than j in every objective and better in at least one.
+
+    So no candidate dominates itself or one equal to it, and objectives never excuse a violation.
+
+    Args:
+        objectives: To be minimised, shape (n, objectives).
+        violation: 0 where feasible, else positive, shape (n,).
+
+    Returns:
+        Shape (n, n), True at (i, j) where i dominates j.
+    """
+    no_worse = (objectives[:, None, :] <= objectives[None, :, :]).all(axis=2)
+    better = (objectives[:, None, :] < objectives[None, :, :]).any(axis=2)
+    feasible = violation <= 0
+    both_feasible = feasible[:, None] & feasible[None, :]
+    # Rules 1 and 2 are one comparison, because a feasible candidate's violation is 0.
+    less_violation = violation[:, None] < violation[None, :]
+    return np.asarray(np.where(both_feasible, no_worse & better, less_violation))
+
+
+def fronts(objectives: Floats, violation: Floats) -> list[Indices]:
+    """Sorts candidates into fronts.
+
+    The first front is dominated by nobody, the second only by members of the first, and so on;
+    each lists its members in their given order. Arguments as in `dominates`.
+    """
+    beats = dominates(objectives, violation)
+    remaining = np.ones(len(violation), dtype=bool)
+    found = []
+    while remaining.any():
+        beaten = beats[remaining].any(axis=0)
+        front = np.flatnonzero(remaining & ~beaten)
+        remaining[front] = False
+        found.append(front)
+    return found
+
+
+def crowding(objectives: Floats) -> Floats:
+    """Crowding distance: how far a front's neighbours are from each of its members.
+
+    Args:
+        objectives: Of one front, shape (n, objectives).
+
+    Returns:
+        Shape (n,); infinite at the ends of the front.
+    """
+    distance = np.zeros(len(objectives))
+    for column in objectives.T:
+        order = np.argsort(column, kind="stable")
+        span = column[order[-1]] - column[order[0]]
+        distance[order[[0, -1]]] = np.inf
+        if span > 0:
+            distance[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / span
+    return distance
+
+
+def survivors(objectives: Floats, violation: Floats, size: int) -> Indices:
+    """The candidates that live on: whole fronts, the last one thinned where it is crowded.
+
+    Args:
+        objectives: To be minimised, shape (n, objectives).
+        violation: 0 where feasible, shape (n,).
+        size: Most that survive.
+
+    Returns:
+        At most `size` indices, best front first; ties go to the earlier candidate.
+    """
+    kept: list[int] = []
+    for front in fronts(objectives, violation):
+        room = size - len(kept)
+        if len(front) > room:
+            roomiest = np.argsort(-crowding(objectives[front]), kind="stable")
+            front = front[roomiest[:room]]
+        kept += front.tolist()
+        if len(kept) == size:
+            break
+    return np.array(kept, dtype=np.intp)
+
+
+def pareto_front(accuracy: Floats, latency: Floats) -> list[int]:
+    """Candidates that no other beats in accuracy and latency at once, fastest first.
+
+    Args:
+        accuracy: To be maximised, shape (n,).
+        latency: To be minimised, shape (n,).
+
+    Returns:
+        Indices by rising latency; candidates equal in both stand side by side.
+    """
+    points = np.column_stack([latency, accuracy])
+    front: list[int] = []
+    for index in np.lexsort((-accuracy, latency)).tolist():
+        better = not front or accuracy[index] > accuracy[front[-1]]
+        if better or (points[index] == points[front[-1]]).all():
+            front.append(index)
+    return front
