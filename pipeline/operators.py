@@ -23,7 +23,7 @@ from timm.models._efficientnet_blocks import (
 )
 from timm.models._efficientnet_builder import efficientnet_init_weights
 from timm.models.resnet import Bottleneck
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.operator_spec import Kind, OperatorSpec
 
@@ -68,6 +68,22 @@ def initialise(module: nn.Module) -> None:
     Torch's global random generator decides; see `seeded`.
     """
     efficientnet_init_weights(module)
+
+
+def imitate_training(module: nn.Module) -> None:
+    """Moves biases and batch-norm statistics off their initial zeros and ones, at random.
+
+    An exporter drops biases that are zero. Networks with random weights that stand in for trained
+    ones in measurements need the graph that trained ones have.
+    """
+    with torch.no_grad():
+        for part in module.modules():
+            bias = getattr(part, "bias", None)
+            if isinstance(bias, Tensor):
+                bias.normal_(0, 0.1)
+            if isinstance(part, nn.BatchNorm2d) and part.running_var is not None:
+                part.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
+                part.running_var.uniform_(0.5, 1.5)
 
 
 @contextmanager

@@ -1,0 +1,215 @@
+"""Exported operators and networks with random weights, kept for every run on this machine.
+
+Latency does not depend on what the weights are, so one export serves all measurements of an
+operator. The cache is keyed by what decides the file's content: the operator or architecture, the
+batch, and the versions of the exporter. Files appear whole or not at all; a kill loses at most the
+exports that were under way.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from pipeline.device import usable_cores
+from pipeline.errors import ExportError
+from pipeline.export import MODEL_FILE, RANDOM_SEED, export_network, export_operator, export_timm
+from pipeline.files import digest_of
+from pipeline.network import build_network
+from pipeline.operator_spec import OperatorSpec
+from pipeline.operators import imitate_training, seeded
+from pipeline.progress import Progress, silent
+from pipeline.space import Architecture
+from pipeline.workspace import cache_dir
+
+# Raised whenever the same inputs begin to give other files.
+_FORMAT = 1
+_EXPORTERS = ("torch", "onnxscript", "timm")
+_FEW = 2
+
+
+@dataclass(frozen=True)
+class TimmNetwork:
+    """A network of timm, to compare with.
+
+    Attributes:
+        name: timm's name, e.g. `mobilenetv3_small_100`.
+        resolution: Side of the input in pixels.
+        num_classes: Outputs of the classifier.
+    """
+
+    name: str
+    resolution: int
+    num_classes: int
+
+    @property
+    def label(self) -> str:
+        """How messages call it."""
+        return f"{self.name}@{self.resolution}c{self.num_classes}"
+
+
+ExportJob = OperatorSpec | Architecture | TimmNetwork
+
+
+def cached_operator(spec: OperatorSpec, *, batch: int) -> Path:
+    """Folder with the operator's `model.onnx`, exported if it is not there yet.
+
+    Raises:
+        ExportError: The exporter refuses it.
+        StorageError: The file cannot be written.
+    """
+    folder = _folder(spec, batch)
+    return folder if _is_there(folder) else export_operator(spec, folder, batch=batch)
+
+
+def cached_network(architecture: Architecture, *, batch: int | None) -> Path:
+    """Folder with `model.onnx` of a network with random weights (seed 0).
+
+    The file knows nothing of the architecture's name: equal architectures share it.
+
+    Raises:
+        ExportError: The exporter refuses it.
+        StorageError: The file cannot be written.
+    """
+    folder = _folder(architecture, batch)
+    if _is_there(folder):
+        return folder
+    network = build_network(architecture.model_copy(update={"name": None}), seed=RANDOM_SEED)
+    with seeded(RANDOM_SEED):
+        imitate_training(network)
+    return export_network(network, folder, batch=batch)
+
+
+def cached_timm(network: TimmNetwork, *, batch: int | None) -> Path:
+    """Folder with `model.onnx` of a timm network with random weights.
+
+    Raises:
+        UnknownNameError: timm has no such network.
+        ExportError: The exporter refuses it.
+        StorageError: The file cannot be written.
+    """
+    folder = _folder(network, batch)
+    if _is_there(folder):
+        return folder
+    return export_timm(
+        network.name,
+        folder,
+        resolution=network.resolution,
+        num_classes=network.num_classes,
+        batch=batch,
+    )
+
+
+def export_all(
+    jobs: Sequence[ExportJob],
+    *,
+    batch: int,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> list[Path]:
+    """Exports whatever is not in the cache yet, several at a time.
+
+    Args:
+        jobs: Operators, architectures and networks of timm; may repeat.
+        batch: Images a call.
+        workers: Processes; at most two where None, since each holds PyTorch in memory.
+        progress: Told after every export.
+
+    Returns:
+        The folder of each job, in the order of `jobs`.
+
+    Raises:
+        ExportError: The exporter refuses one (named in the message), or a process died.
+        UnknownNameError: timm has no network of a name.
+        StorageError: A file cannot be written.
+    """
+    folders = [_folder(job, batch) for job in jobs]
+    distinct = dict(zip(folders, jobs, strict=True))
+    missing = [job for folder, job in distinct.items() if not _is_there(folder)]
+    done = len(distinct) - len(missing)
+    workers = min(2, usable_cores()) if workers is None else workers
+    progress(done, len(distinct), "in the cache")
+    if len(missing) <= _FEW or workers == 1:
+        for number, job in enumerate(missing, start=done + 1):
+            _export(job, batch)
+            progress(number, len(distinct), _label(job))
+    else:
+        _export_in_parallel(missing, batch, workers, progress, done)
+    return folders
+
+
+def _export_in_parallel(
+    jobs: Sequence[ExportJob], batch: int, workers: int, progress: Progress, done: int
+) -> None:
+    total = done + len(jobs)
+    with ProcessPoolExecutor(
+        min(workers, len(jobs)), multiprocessing.get_context("spawn"), _start_worker
+    ) as pool:
+        futures: dict[Future[None], ExportJob] = {
+            pool.submit(_export, job, batch): job for job in jobs
+        }
+        try:
+            for number, future in enumerate(as_completed(futures), start=done + 1):
+                future.result()
+                progress(number, total, _label(futures[future]))
+        except BrokenProcessPool:
+            raise ExportError(
+                "an exporting process died, perhaps for want of memory",
+                hint="what was exported is kept; run again",
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _export(job: ExportJob, batch: int) -> None:
+    if isinstance(job, OperatorSpec):
+        cached_operator(job, batch=batch)
+    elif isinstance(job, Architecture):
+        cached_network(job, batch=batch)
+    else:
+        cached_timm(job, batch=batch)
+
+
+def _label(job: ExportJob) -> str:
+    return job.key if isinstance(job, OperatorSpec) else job.label
+
+
+def _folder(job: ExportJob, batch: int | None) -> Path:
+    versions = "-".join(f"{name}{metadata.version(name)}" for name in _EXPORTERS)
+    ending = f"b{batch}" if batch else "dynamic"
+    return cache_dir() / "onnx" / f"format{_FORMAT}-{versions}" / f"{_stem(job)}-{ending}"
+
+
+def _stem(job: ExportJob) -> str:
+    if isinstance(job, OperatorSpec):
+        return job.key
+    if isinstance(job, TimmNetwork):
+        return f"timm-{job.name}-r{job.resolution}-c{job.num_classes}"
+    # The one-line form of a deep network is longer than a file's name may be.
+    return f"{job.space}-r{job.resolution}-{digest_of(job.short)[:16]}"
+
+
+def _is_there(folder: Path) -> bool:
+    return (folder / MODEL_FILE).is_file()
