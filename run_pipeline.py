@@ -14,7 +14,7 @@ def main() -> None:
             f"{error.name} is not installed for {sys.executable}. "
             "Run `make setup`, then use .venv/bin/python run_pipeline.py"
         )
-    sys.exit(command_line())
+    command_line()
 
 
 if __name__ == "__main__":
