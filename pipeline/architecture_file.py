@@ -19,7 +19,9 @@ from pipeline.space import Architecture, Stages
 from pipeline.yaml_file import read_yaml
 
 _PUBLISHED = Path(__file__).parent / "spaces" / "published" / "cream.yaml"
-_SHORT = re.compile(r"(?P<space>[\w-]+)@(?P<resolution>\d+)(?:c(?P<classes>\d+))?:(?P<stages>.+)")
+_SHORT = re.compile(
+    r"(?P<space>[\w-]+)@(?P<resolution>\d{1,9})(?:c(?P<classes>\d{1,9}))?:(?P<stages>.+)"
+)
 
 
 class PublishedModel(BaseModel):
@@ -89,12 +91,11 @@ def parse_short(text: str) -> Architecture:
         raise ArchitectureError(
             f"{text!r} is no architecture; expected SPACE@RESOLUTION:OPERATOR,…/OPERATOR,…/…"
         )
-    return Architecture(
-        space=match["space"],
-        resolution=int(match["resolution"]),
-        num_classes=int(match["classes"] or 1000),
-        stages=tuple(tuple(stage.split(",")) for stage in match["stages"].split("/")),
-    )
+    stages = [stage.split(",") for stage in match["stages"].split("/")]
+    fields = {"space": match["space"], "resolution": int(match["resolution"]), "stages": stages}
+    if match["classes"]:
+        fields["num_classes"] = int(match["classes"])
+    return _architecture(fields, text)
 
 
 def read_architectures(given: str) -> list[Architecture]:
@@ -110,7 +111,11 @@ def read_architectures(given: str) -> list[Architecture]:
     if _SHORT.fullmatch(given):
         return [parse_short(given)]
     path = Path(given)
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as error:
+        raise StorageError(f"architecture file {given}: {error.strerror}") from None
+    if not is_there:
         looks_like_path = "/" in given or path.suffix in (".json", ".jsonl")
         if looks_like_path:
             raise StorageError(
@@ -129,7 +134,7 @@ def _read_file(path: Path) -> list[Architecture]:
         raise StorageError(f"{path}: cannot be read: {reason}") from None
     try:
         whole = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return _read_lines(path, text)
     items = whole if isinstance(whole, list) else [whole]
     if not items:
@@ -144,8 +149,8 @@ def _read_lines(path: Path, text: str) -> list[Architecture]:
             continue
         try:
             item = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ArchitectureError(f"{path}:{number}: not JSON: {error.msg}") from None
+        except (ValueError, RecursionError) as error:
+            raise ArchitectureError(f"{path}:{number}: not JSON: {error}") from None
         found.append(_architecture(item, f"{path}:{number}"))
     if not found:
         raise ArchitectureError(f"{path}: holds no architecture")

@@ -68,9 +68,9 @@ def read_record(path: Path, model: type[Model]) -> Model:
         StorageError: The file is missing, is not JSON, or is not such a record.
     """
     with storage_errors(path):
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     try:
-        return model.model_validate_json(text)
+        return model.model_validate_json(content)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))

@@ -125,6 +125,11 @@ class SearchSpace(_Data):
         for name in names:
             if name not in self.operators:
                 raise UnknownNameError.of(f"operator of space {self.name}", name, self.operators)
+        if not names or len(set(names)) != len(names):
+            raise ArchitectureError(
+                f"space {self.name}: distinct operators are needed, at least one, "
+                f"given {', '.join(names) or 'none'}"
+            )
         return self.model_copy(update={"max_depth": depth, "operators": names})
 
     def block(self, stage: int, slot: int, name: str, resolution: int) -> OperatorSpec:

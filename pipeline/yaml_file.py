@@ -52,11 +52,13 @@ def parse_yaml(
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise ConfigError(f"{source}{line}: {problem}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{source}: a value that cannot be read: {error}") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: expected keys and values, found {type(data).__name__}")
     lines: dict[Location, int] = {}
     if root is not None:
-        _collect_lines(root, (), lines, source)
+        _collect_lines(root, (), lines, source, set())
     for override in overrides:
         _apply(data, override)
     try:
@@ -65,8 +67,13 @@ def parse_yaml(
         raise ConfigError(_explain(error, model, source, lines)) from None
 
 
-def _collect_lines(node: yaml.Node, at: Location, lines: dict[Location, int], source: str) -> None:
+def _collect_lines(
+    node: yaml.Node, at: Location, lines: dict[Location, int], source: str, seen: set[int]
+) -> None:
     lines.setdefault(at, node.start_mark.line + 1)
+    if id(node) in seen:
+        return  # an alias: it may lead into itself, or multiply without end
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             here = (*at, str(key.value))
@@ -75,10 +82,10 @@ def _collect_lines(node: yaml.Node, at: Location, lines: dict[Location, int], so
                     f"{source}:{key.start_mark.line + 1}: key {key.value!r} stands twice"
                 )
             lines[here] = key.start_mark.line + 1
-            _collect_lines(value, here, lines, source)
+            _collect_lines(value, here, lines, source, seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _collect_lines(item, (*at, index), lines, source)
+            _collect_lines(item, (*at, index), lines, source, seen)
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
@@ -89,7 +96,7 @@ def _apply(data: dict[str, Any], override: str) -> None:
         )
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"--set {override!r}: the value is not YAML") from None
     place = data
     *parents, last = key.strip().split(".")
