@@ -12,11 +12,13 @@ from pipeline.campaign import CONTROL_NETWORK, Campaign, run_campaign
 from pipeline.cost import architecture_cost
 from pipeline.device import Target, environment
 from pipeline.errors import UsageError
-from pipeline.export_cache import export_all
+from pipeline.export_cache import TimmNetwork, cached_network, cached_timm, export_all
 from pipeline.measure import TimingProtocol
 from pipeline.progress import Progress, silent
 from pipeline.records import BenchmarkRecord, BenchmarkResult, LatencyPrediction
 from pipeline.space import Architecture
+
+RANDOM = "random (seed 0)"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,41 @@ def nearest_published(architecture: Architecture) -> Architecture:
         for name in published_models()
     ]
     return min(models, key=lambda model: abs(architecture_cost(model).macs - wanted))
+
+
+def reference_subject(
+    name: str, resolution: int, num_classes: int, target: Target
+) -> BenchmarkSubject:
+    """A network to compare with, random weights: a published Cream model, else one of timm's.
+
+    Raises:
+        UnknownNameError: Neither has that name.
+        ExportError: It does not export.
+    """
+    if name in published_models():
+        model = published(name, resolution=resolution, num_classes=num_classes)
+        return random_subject(model, target, is_reference=True)
+    network = TimmNetwork(name, resolution, num_classes)
+    folder = cached_timm(network, batch=target.batch)
+    return BenchmarkSubject(name, folder, RANDOM, None, is_reference=True)
+
+
+def random_subject(
+    architecture: Architecture,
+    target: Target,
+    *,
+    predicted: LatencyPrediction | None = None,
+    is_reference: bool = False,
+) -> BenchmarkSubject:
+    """An architecture with random weights; latency does not depend on what they are.
+
+    Raises:
+        ExportError: It does not export.
+    """
+    folder = cached_network(architecture, batch=target.batch)
+    return BenchmarkSubject(
+        architecture.label, folder, RANDOM, architecture, predicted, is_reference
+    )
 
 
 def _result(subject: BenchmarkSubject, target: Target, campaign: Campaign) -> BenchmarkResult:

@@ -59,7 +59,9 @@ class Journal:
         TableError: It was made under other conditions, or a line before the last is damaged.
     """
 
-    def __init__(self, path: Path, header: Header, on_wait: Callable[[], None] = lambda: None):
+    def __init__(
+        self, path: Path, header: Header, on_wait: Callable[[], None] = lambda: None
+    ) -> None:
         self.path = path
         self.visits: list[Visit] = []
         with storage_errors(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -14,3 +15,7 @@ class Progress(Protocol):
 
 def silent(done: int, total: int, note: str = "") -> None:
     """Progress that nobody watches."""
+
+
+ProgressFactory = Callable[[str], Progress]
+"""Makes the progress of a piece of work, given its title."""

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.errors import StageError, StorageError
 from pipeline.files import digest_of, digest_of_file, read_record, storage_errors, write_record
-from pipeline.progress import Progress
+from pipeline.progress import ProgressFactory
 from pipeline.recipe import Recipe, save_recipe
 from pipeline.workspace import run_dir
 
@@ -65,9 +65,6 @@ class Manifest(BaseModel):
     files: dict[str, str]
     finished_at: str
     seconds: float
-
-
-ProgressFactory = Callable[[str], Progress]
 
 
 @dataclass(frozen=True)

@@ -105,9 +105,7 @@ def _time(
     return run_campaign(subjects, control, target, protocol, journal, seed=seed, progress=progress)
 
 
-def _verdict(
-    candidate: Candidate, stats: LatencyStats, search: SearchRecord
-) -> VerifiedCandidate:
+def _verdict(candidate: Candidate, stats: LatencyStats, search: SearchRecord) -> VerifiedCandidate:
     limit_ms = search.limits.latency_ms.get(search.target)
     over = limit_ms is not None and stats.typical > limit_ms
     return VerifiedCandidate(

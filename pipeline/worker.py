@@ -51,7 +51,7 @@ class MeasuringProcess:
             raise errors.UnavailableError(f"target {target.name}: {reason}")
         self.target = target
         self._precision: dict[str, str] = {}
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the child)
         self._child = subprocess.Popen(
             [sys.executable, "-m", "pipeline.worker", target.model_dump_json()],
             stdin=subprocess.PIPE,

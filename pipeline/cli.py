@@ -1,0 +1,388 @@
+"""The command line: one function a verb, which parses, calls, and renders.
+
+Exit codes: 0 done, 1 a known error, 2 wrong usage or configuration, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline import __version__
+from pipeline.errors import PipelineError, StorageError, UsageError
+
+HOST_TARGET = "host/onnxruntime-fp32-b1-t1"
+
+app = typer.Typer(
+    name="run_pipeline.py",
+    help="From a device and a budget to a measured, exported model.",
+    epilog="Start here: python run_pipeline.py run --recipe demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+RecipeName = Annotated[
+    str, typer.Option("--recipe", help="A recipe that ships (demo, fashion-mnist, …) or a file.")
+]
+MaybeRecipe = Annotated[
+    str | None, typer.Option("--recipe", help="Run this stage of a recipe, in its run folder.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. retrain.epochs=3."),
+]
+RunName = Annotated[
+    str | None, typer.Option("--run", help="Name of the run folder; the recipe's if left out.")
+]
+Arch = Annotated[
+    str,
+    typer.Option(
+        "--arch",
+        help="A published model (cream-287), a JSON or JSON-lines file, or SPACE@RES:OPERATORS.",
+    ),
+]
+TargetName = Annotated[
+    str, typer.Option("--target", help="DEVICE/RUNTIME-PRECISION-bBATCH[-tTHREADS].")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From a device and a budget to a measured, exported model."""
+
+
+@app.command(epilog="Example: python run_pipeline.py run --recipe demo --set retrain.epochs=3")
+def run(
+    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
+) -> None:
+    """Run the whole pipeline of a recipe, resuming what is done."""
+    from pipeline.cli_stages import run_recipe
+
+    run_recipe(recipe, overrides or [], run, as_json=json)
+
+
+@app.command(epilog="Example: python run_pipeline.py devices")
+def devices(json: Json = False) -> None:
+    """List what can run here, and why the rest cannot."""
+    from pipeline import runtimes, workspace
+    from pipeline.console import print_json, print_line, print_table
+    from pipeline.device import DeviceProfile, environment
+    from pipeline.yaml_file import read_yaml
+
+    here = environment()
+    engines = {name: runtimes.find(name) for name in runtimes.names()}
+    found = [
+        {"name": name, "version": engine.version(), "unavailable": engine.unavailable()}
+        for name, engine in engines.items()
+    ]
+    profiles = [read_yaml(path, DeviceProfile) for path in workspace.profile_files().values()]
+    tables = [target.name for target in workspace.all_targets_with_tables()]
+    if json:
+        listed = [profile.model_dump(mode="json") for profile in profiles]
+        print_json(
+            {
+                "host": here.device,
+                "environment": here.model_dump(mode="json"),
+                "runtimes": found,
+                "profiles": listed,
+                "tables": tables,
+            }
+        )
+        return
+    print_line(f"host is {here.device}: {here.cpu}, {here.cores} cores, {here.memory_gib} GiB")
+    print_table(
+        "Runtimes on this machine",
+        ["runtime", "version", "can run"],
+        [[str(f["name"]), str(f["version"] or "-"), str(f["unavailable"] or "yes")] for f in found],
+    )
+    print_table(
+        "Device profiles",
+        ["device", "what it is", "targets"],
+        [[p.name, p.description, "\n".join(p.targets)] for p in profiles],
+    )
+    print_line(f"latency tables: {', '.join(tables) or 'none yet'}")
+
+
+@app.command(epilog="Example: python run_pipeline.py spaces --resolution 160")
+def spaces(
+    resolution: Annotated[int, typer.Option(help="Input side in pixels.")] = 224,
+    json: Json = False,
+) -> None:
+    """List the search spaces: operators, depths, sizes, MACs from smallest to largest."""
+    from pipeline.console import print_json, print_table
+    from pipeline.cost import macs_range
+    from pipeline.operator_spec import parse_choice
+    from pipeline.space import check_resolution, get_space, space_names
+
+    check_resolution(resolution)
+    known = [get_space(name) for name in space_names()]
+    if json:
+        print_json(
+            {
+                "resolution": resolution,
+                "spaces": [
+                    {
+                        "name": space.name,
+                        "title": space.title,
+                        "operators": list(space.operators),
+                        "min_depth": 1,
+                        "max_depth": space.max_depth,
+                        "stages": len(space.stages),
+                        "architectures": space.count(),
+                        "macs": list(macs_range(space, resolution)),
+                    }
+                    for space in known
+                ],
+            }
+        )
+        return
+    rows = []
+    for space in known:
+        low, high = macs_range(space, resolution)
+        labels = ", ".join(parse_choice(name).label for name in space.operators)
+        depth = f"{len(space.stages)} × 1-{space.max_depth}"
+        size = f"{low / 1e6:.1f}-{high / 1e6:.1f}"
+        rows.append([space.name, space.title, labels, depth, f"{space.count():,}", size])
+    print_table(
+        f"Search spaces (MACs at {resolution} × {resolution} pixels, 1000 classes)",
+        ["space", "from", "operators", "blocks", "architectures", "MMACs"],
+        rows,
+    )
+
+
+@app.command(
+    epilog="Example: python run_pipeline.py profile --target host/onnxruntime-fp32-b1-t1 "
+    "--space cream --resolution 224"
+)
+def profile(
+    target: TargetName = HOST_TARGET,
+    space: Annotated[str, typer.Option(help="Search space whose operators are measured.")] = (
+        "cream"
+    ),
+    resolution: Annotated[int, typer.Option(help="Input side in pixels.")] = 224,
+    num_classes: Annotated[int, typer.Option(min=1, help="Outputs of the classifier.")] = 1000,
+    calibration_networks: Annotated[
+        int, typer.Option(min=5, help="Whole networks to calibrate predictions on.")
+    ] = 10,
+    sweeps: Annotated[int, typer.Option(min=3, help="Visits to each operator.")] = 12,
+    recipe: MaybeRecipe = None,
+    overrides: Overrides = None,
+    run: RunName = None,
+    json: Json = False,
+) -> None:
+    """Measure a latency table, or go on measuring it."""
+    from pipeline.cli_stages import profile_target, run_one
+
+    if recipe:
+        run_one("profile", recipe, overrides or [], run, as_json=json)
+    else:
+        profile_target(
+            target, space, resolution, num_classes, calibration_networks, sweeps, as_json=json
+        )
+
+
+@app.command(epilog="Example: python run_pipeline.py predict --arch cream-287 --json")
+def predict(
+    arch: Arch,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Use this target's table; all that fit if left out. May repeat."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Predict latency, MACs and parameters of one or many architectures."""
+    from pipeline.architecture_file import read_architectures
+    from pipeline.console import note, print_json, print_table
+    from pipeline.prediction import predict_architectures
+
+    predictions, notes = predict_architectures(read_architectures(arch), target)
+    for text in notes:
+        note(text)
+    if json:
+        print_json({"architectures": predictions})
+        return
+    targets = list(dict.fromkeys(name for p in predictions for name in p["latency_ms"]))
+    rows = [
+        [
+            p["name"] or p["short"],
+            f"{p['macs'] / 1e6:.2f}",
+            f"{p['params'] / 1e6:.3f}",
+            *(_show_latency(p["latency_ms"].get(name)) for name in targets),
+        ]
+        for p in predictions
+    ]
+    columns = ["architecture", "MMACs", "params M", *(f"{name} ms" for name in targets)]
+    print_table("Predictions", columns, rows)
+    if not targets:
+        note("no latency table fits; measure one: python run_pipeline.py profile")
+
+
+def _show_latency(latency: dict[str, float] | None) -> str:
+    return f"{latency['typical']:.4g} ± {latency['std']:.2g}" if latency else "-"
+
+
+@app.command(epilog="Example: python run_pipeline.py train --recipe demo")
+def train(
+    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
+) -> None:
+    """Train the hypernetwork of a recipe."""
+    _one("train", recipe, overrides, run, json)
+
+
+@app.command(epilog="Example: python run_pipeline.py search --recipe demo --set limits.macs=10e6")
+def search(
+    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
+) -> None:
+    """Search the most accurate architectures within the limits."""
+    _one("search", recipe, overrides, run, json)
+
+
+@app.command(epilog="Example: python run_pipeline.py verify --recipe demo")
+def verify(
+    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
+) -> None:
+    """Build and time the best candidates; drop those over a limit."""
+    _one("verify", recipe, overrides, run, json)
+
+
+@app.command(epilog="Example: python run_pipeline.py retrain --recipe demo")
+def retrain(
+    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
+) -> None:
+    """Train the winner on its own."""
+    _one("retrain", recipe, overrides, run, json)
+
+
+@app.command(
+    epilog="Example: python run_pipeline.py export --arch cream-43 "
+    "--checkpoint official.pth.tar --out exported"
+)
+def export(
+    arch: Annotated[
+        str | None,
+        typer.Option(help="What to export: a published model, a JSON or JSON-lines file."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Weights; random (seeded) ones if left out.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("exported"),
+    batch: Annotated[int | None, typer.Option(min=1, help="Fix the batch; else dynamic.")] = None,
+    recipe: MaybeRecipe = None,
+    overrides: Overrides = None,
+    run: RunName = None,
+    json: Json = False,
+) -> None:
+    """Export to ONNX with a parity record: any architecture, or a recipe's winner."""
+    from pipeline.architecture_file import read_architectures
+    from pipeline.cli_stages import export_architectures, run_one
+
+    if recipe:
+        run_one("export", recipe, overrides or [], run, as_json=json)
+    elif arch:
+        architectures = read_architectures(arch)
+        export_architectures(architectures, checkpoint, out, batch, as_json=json)
+    else:
+        raise UsageError("export needs --arch or --recipe", hint="--arch cream-43 --out exported")
+
+
+@app.command(
+    epilog="Example: python run_pipeline.py benchmark --arch cream-14 "
+    "--target host/onnxruntime-fp32-b1-t1"
+)
+def benchmark(
+    arch: Annotated[
+        str | None,
+        typer.Option(help="What to time: a published model, a JSON or JSON-lines file."),
+    ] = None,
+    target: TargetName = HOST_TARGET,
+    sweeps: Annotated[int, typer.Option(min=3, help="Visits to each model.")] = 12,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs a visit, at least.")] = 16,
+    recipe: MaybeRecipe = None,
+    overrides: Overrides = None,
+    run: RunName = None,
+    json: Json = False,
+) -> None:
+    """Time models on a target, interleaved: any architectures, or a recipe's exported winner."""
+    from pipeline.architecture_file import read_architectures
+    from pipeline.cli_stages import benchmark_architectures, run_one
+
+    if recipe:
+        run_one("benchmark", recipe, overrides or [], run, as_json=json)
+    elif arch:
+        architectures = read_architectures(arch)
+        benchmark_architectures(architectures, target, sweeps, runs, as_json=json)
+    else:
+        raise UsageError("benchmark needs --arch or --recipe", hint="--arch cream-14")
+
+
+@app.command(epilog="Example: python run_pipeline.py report --recipe demo")
+def report(
+    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
+) -> None:
+    """Write the report of a run from the records that are there."""
+    from pipeline.cli_stages import write_run_report
+
+    write_run_report(recipe, overrides or [], run, as_json=json)
+
+
+def _one(
+    stage: str, recipe: str, overrides: list[str] | None, run: str | None, as_json: bool
+) -> None:
+    from pipeline.cli_stages import run_one
+
+    run_one(stage, recipe, overrides or [], run, as_json=as_json)
+
+
+# Typer carries its own copy of click, so the root of its errors has no public name of its own.
+_CommandLineError: Any = typer.BadParameter.__mro__[2]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with its code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in given
+    sys.exit(_run(given, as_json))
+
+
+def _run(arguments: list[str], as_json: bool) -> int:
+    from pipeline.console import note, print_error
+
+    try:
+        result = app(args=arguments, prog_name="run_pipeline.py", standalone_mode=False)
+    except PipelineError as error:
+        print_error(error, as_json=as_json)
+        return error.exit_code
+    except _CommandLineError as error:
+        told = UsageError(error.format_message(), hint=_usage_hint(arguments))
+        print_error(told, as_json=as_json)
+        return told.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        note("interrupted; the same command goes on where it stopped")
+        return 130
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print_error(StorageError(f"{where}{error.strerror or error}"), as_json=as_json)
+        return StorageError.exit_code
+    return result if isinstance(result, int) else 0
+
+
+def _usage_hint(arguments: list[str]) -> str:
+    verbs = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    verb = next((word for word in arguments if word in verbs), None)
+    return f"python run_pipeline.py {verb + ' ' if verb else ''}--help"

@@ -1,0 +1,276 @@
+"""What the verbs of the command line do with stages, exports and benchmarks."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.console import note, print_json, print_line, print_table, progress_bars
+from pipeline.device import Target
+from pipeline.errors import UsageError
+from pipeline.files import read_record, write_record
+from pipeline.measure import TimingProtocol
+from pipeline.recipe import read_recipe
+from pipeline.recipe_stages import find_stage, report_inputs, stages
+from pipeline.space import Architecture, get_space
+from pipeline.stages import RECORD, StageOutcome, prepare_run, run_stage
+
+if TYPE_CHECKING:
+    from pipeline.report import Summary
+
+
+def run_recipe(
+    recipe_name: str, overrides: Sequence[str], run_name: str | None, *, as_json: bool
+) -> None:
+    """Runs all stages of a recipe and prints what came out."""
+    recipe = read_recipe(recipe_name, overrides)
+    run = prepare_run(recipe, run_name)
+    outcomes: list[StageOutcome] = []
+    for stage in stages():
+        with progress_bars() as progress:
+            outcomes.append(run_stage(stage, recipe, run, progress))
+        note(f"{stage.name}: {outcomes[-1].status} ({outcomes[-1].seconds:.1f} s)")
+    from pipeline.report import summarise
+
+    summary = summarise(report_inputs(recipe, run))
+    files = _report_files(run)
+    if as_json:
+        print_json(
+            {
+                "run": str(run),
+                "stages": [vars(outcome) for outcome in outcomes],
+                "summary": summary.model_dump(mode="json"),
+                "report": files,
+            }
+        )
+        return
+    _print_summary(summary)
+    print_line(f"report: {files['html']}")
+
+
+def run_one(
+    stage_name: str,
+    recipe_name: str,
+    overrides: Sequence[str],
+    run_name: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Runs one stage of a recipe and prints its record."""
+    recipe = read_recipe(recipe_name, overrides)
+    run = prepare_run(recipe, run_name)
+    stage = find_stage(stage_name)
+    with progress_bars() as progress:
+        outcome = run_stage(stage, recipe, run, progress)
+    path = run / stage_name / RECORD
+    if as_json:
+        import json
+
+        record = json.loads(path.read_text(encoding="utf-8"))
+        print_json({"stage": stage_name, "status": outcome.status, "record": record})
+        return
+    print_line(f"{stage_name}: {outcome.status} ({outcome.seconds:.1f} s); record: {path}")
+
+
+def write_run_report(
+    recipe_name: str, overrides: Sequence[str], run_name: str | None, *, as_json: bool
+) -> None:
+    """Writes the report of a run from the records that are there."""
+    from pipeline.report import write_report
+
+    recipe = read_recipe(recipe_name, overrides)
+    run = prepare_run(recipe, run_name)
+    files = write_report(report_inputs(recipe, run), run / "report")
+    if as_json:
+        print_json({"report": files.model_dump(mode="json")})
+        return
+    print_line(f"report: {files.html}")
+
+
+def profile_target(
+    target_name: str,
+    space_name: str,
+    resolution: int,
+    num_classes: int,
+    calibration_networks: int,
+    sweeps: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Measures a table outside any recipe and prints how well it predicts."""
+    from pipeline.latency.profiling import profile
+
+    target, space = Target.parse(target_name), get_space(space_name)
+    with progress_bars() as progress:
+        record = profile(
+            space,
+            target,
+            resolution=resolution,
+            num_classes=num_classes,
+            protocol=TimingProtocol(sweeps=sweeps),
+            calibration_networks=calibration_networks,
+            export_progress=progress("exporting operators"),
+            progress=progress("measuring operators"),
+        )
+    if as_json:
+        print_json(record)
+        return
+    fit = record.calibration
+    print_line(
+        f"{record.table}: {record.operators} operators, {record.visits_measured} visits measured, "
+        f"{record.visits_reused} reused, {record.seconds:.0f} s"
+    )
+    print_line(
+        f"error on networks left out of the fit: {fit.mape_percent:.2f} % on average, "
+        f"{fit.max_error_percent:.1f} % at most; a line on MACs alone: "
+        f"{fit.flops_mape_percent:.2f} %"
+    )
+
+
+def export_architectures(
+    architectures: Sequence[Architecture],
+    checkpoint: Path | None,
+    out: Path,
+    batch: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Exports architectures and prints their parity with torch."""
+    from pipeline.exporting import export_models
+
+    with progress_bars() as progress:
+        record = export_models(
+            architectures, checkpoint, out, batch=batch, progress=progress("exporting")
+        )
+    write_record(out / RECORD, record)
+    if as_json:
+        models = [
+            {**model.model_dump(mode="json"), "onnx": str(out / model.onnx)}
+            for model in record.models
+        ]
+        print_json({"models": models})
+        return
+    rows = [
+        [
+            model.name,
+            str(out / model.onnx),
+            model.weights,
+            f"{model.parity.max_abs:.2g}",
+            f"{model.parity.max_rel:.2g}",
+            f"{100 * model.parity.top1_agreement:.1f}",
+        ]
+        for model in record.models
+    ]
+    columns = ["model", "file", "weights", "max abs", "max rel", "top-1 agreement %"]
+    print_table("Exported, compared with torch", columns, rows)
+
+
+def benchmark_architectures(
+    architectures: Sequence[Architecture],
+    target_name: str,
+    sweeps: int,
+    runs: int,
+    *,
+    as_json: bool,
+) -> None:
+    """Times architectures with random weights and prints the statistics."""
+    from pipeline.benchmark import benchmark, random_subject
+    from pipeline.export_cache import export_all
+    from pipeline.prediction import predictions_of
+
+    target = Target.parse(target_name)
+    labels = [architecture.label for architecture in architectures]
+    if len(set(labels)) < len(labels):
+        raise UsageError("two architectures have the same name; names tell results apart")
+    with progress_bars() as progress, tempfile.TemporaryDirectory() as scratch:
+        export_all(architectures, batch=target.batch, progress=progress("exporting"))
+        record = benchmark(
+            [
+                random_subject(architecture, target, predicted=predicted)
+                for architecture, predicted in zip(
+                    architectures, predictions_of(architectures, target), strict=True
+                )
+            ],
+            target,
+            protocol=TimingProtocol(sweeps=sweeps, runs=runs, max_runs=max(runs, 40)),
+            journal=Path(scratch) / "visits.jsonl",
+            progress=progress("benchmarking"),
+        )
+    if as_json:
+        print_json(record)
+        return
+    print_table(
+        f"{target.name} (ms)",
+        ["model", "MMACs", "typical", "±", "median", "p90", "p99", "CoV %", "n", "predicted"],
+        [_benchmark_row(result) for result in record.results],
+    )
+
+
+def _benchmark_row(result: Any) -> list[str]:
+    stats = result.latency_ms
+    if stats is None:
+        return [result.name, "-", f"failed: {result.error}", *["-"] * 7]
+
+    def optional(value: float | None) -> str:
+        return "-" if value is None else f"{value:.4f}"
+
+    return [
+        result.name,
+        "-" if result.macs is None else f"{result.macs / 1e6:.2f}",
+        f"{stats.typical:.4f}",
+        f"{stats.std:.4f}",
+        f"{stats.median:.4f}",
+        optional(stats.p90),
+        optional(stats.p99),
+        f"{100 * stats.cov:.1f}",
+        str(stats.n),
+        optional(result.predicted_ms.typical if result.predicted_ms else None),
+    ]
+
+
+def _report_files(run: Path) -> dict[str, str]:
+    from pipeline.report import ReportFiles
+
+    files = read_record(run / "report" / RECORD, ReportFiles)
+    return {name: str(path) for name, path in files.model_dump(mode="json").items()}
+
+
+def _print_summary(summary: Summary) -> None:
+    """Prints what came out, a line a figure."""
+
+    def shown(value: float | None, form: str) -> str:
+        return "-" if value is None else form.format(value)
+
+    parity = summary.parity
+    rows = [
+        ["latency limit", shown(summary.limit_ms, "{:.4g} ms")],
+        [
+            "predicted",
+            f"{summary.predicted_ms.typical:.4g} ± {summary.predicted_ms.std:.2g} ms"
+            if summary.predicted_ms
+            else "-",
+        ],
+        [
+            "measured",
+            f"{shown(summary.measured_ms, '{:.4g}')} ± {shown(summary.measured_std_ms, '{:.2g}')} ms",
+        ],
+        ["MACs", shown(summary.macs and summary.macs / 1e6, "{:.2f} M")],
+        ["parameters", shown(summary.params and summary.params / 1e6, "{:.3f} M")],
+        [
+            "accuracy, search-validation",
+            shown(summary.search_validation_accuracy_percent, "{:.2f} %"),
+        ],
+        ["accuracy, test", shown(summary.test_accuracy_percent, "{:.2f} %")],
+        [
+            "parity with torch",
+            f"max abs {parity.max_abs:.2g}, max rel {parity.max_rel:.2g}, "
+            f"top-1 agreement {100 * parity.top1_agreement:.1f} % on {parity.images} images"
+            if parity
+            else "-",
+        ],
+        *([f"file: {file.role}", file.path] for file in summary.files),
+    ]
+    print_table(summary.name or "result", ["what", "value"], rows)
+    print_line(summary.sentence)

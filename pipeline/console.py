@@ -1,0 +1,127 @@
+"""What people and programs see: tables, progress bars, JSON, errors.
+
+Results go to standard output, everything else to standard error. With `--json` standard output is
+one JSON object and nothing more.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from pipeline.errors import PipelineError
+from pipeline.progress import Progress, ProgressFactory
+
+_PLAIN_INTERVAL_S = 10.0
+
+
+def print_json(value: BaseModel | dict[str, Any]) -> None:
+    """Prints one JSON object on standard output."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table; columns of numbers, told by their `[unit]`-less titles, are right-aligned."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for index, column in enumerate(columns):
+        numeric = all(_is_numeric(row[index]) for row in rows) and bool(rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    _console(stderr=False).print(table)
+
+
+def print_line(text: str) -> None:
+    """Prints one line of plain text on standard output."""
+    _console(stderr=False).print(escape(text), soft_wrap=True, highlight=False)
+
+
+def note(text: str) -> None:
+    """Tells something by the way, on standard error."""
+    _console(stderr=True).print(escape(text), soft_wrap=True, highlight=False)
+
+
+def print_error(error: PipelineError, *, as_json: bool) -> None:
+    """Prints a known error: what failed, and the next thing to try."""
+    if as_json:
+        told = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+        print_json({"error": told})
+        return
+    console = _console(stderr=True)
+    console.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True, highlight=False)
+    if error.hint:
+        console.print(f"[bold]try:[/]   {escape(error.hint)}", soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def progress_bars() -> Iterator[ProgressFactory]:
+    """Progress bars on a terminal, a line now and then elsewhere."""
+    console = _console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_progress
+        return
+    with Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim"),
+        console=console,
+    ) as bars:
+
+        def start(title: str) -> Progress:
+            task = bars.add_task(title, total=None, note="", start=True)
+
+            def advance(done: int, total: int, note: str = "") -> None:
+                bars.update(task, completed=done, total=total, note=escape(note[:60]))
+
+            return advance
+
+        yield start
+
+
+def _plain_progress(title: str) -> Progress:
+    last = [0.0]
+
+    def advance(done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        if done >= total or now - last[0] >= _PLAIN_INTERVAL_S:
+            last[0] = now
+            sys.stderr.write(f"{title}: {done}/{total}{'  ' if note else ''}{note}\n")
+            sys.stderr.flush()
+
+    return advance
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr)
+    # Without a terminal rich assumes 80 columns and would break tables that a pipe can take whole.
+    return console if console.is_terminal else Console(stderr=stderr, width=160)
+
+
+def _is_numeric(text: str) -> bool:
+    try:
+        float(text.replace(",", "").split(" ")[0])
+    except ValueError:
+        return text in ("", "-")
+    return True

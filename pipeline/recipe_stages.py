@@ -1,0 +1,353 @@
+"""What each stage of a recipe does: from the recipe and earlier records to its own record.
+
+Heavy libraries are imported inside the stages, so that a run whose stages are all finished loads
+none of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from pipeline.cost import macs_batch, macs_range, params_batch
+from pipeline.device import Target, environment
+from pipeline.encoding import Floats, Rows, SlotTable
+from pipeline.errors import StorageError, UnknownNameError
+from pipeline.files import read_record, storage_errors
+from pipeline.latency.model import LatencyModel, model_path
+from pipeline.recipe import LimitsSection, Recipe
+from pipeline.records import (
+    BenchmarkRecord,
+    ExportRecord,
+    LatencyPrediction,
+    Limits,
+    ProfileRecord,
+    RetrainRecord,
+    SearchRecord,
+    TrainRecord,
+    VerifyRecord,
+)
+from pipeline.space import Architecture
+from pipeline.stages import Stage, StageContext
+from pipeline.workspace import table_to_write
+
+if TYPE_CHECKING:
+    from pipeline.training.image_data import ImageData
+
+
+def stages() -> tuple[Stage, ...]:
+    """All stages, in order."""
+    return (
+        Stage("profile", (), _part("space", "data", "target", "profile", "seed"), _profile, _table),
+        Stage("train", (), _part("space", "data", "limits", "train", "seed"), _train),
+        Stage("search", ("profile", "train"), _part("limits", "search", "score", "seed"), _search),
+        Stage("verify", ("search",), _part("verify", "seed"), _verify),
+        Stage("retrain", ("train", "verify"), _part("data", "retrain", "seed"), _retrain),
+        Stage("export", ("retrain",), _part("data", "export", "seed"), _export),
+        Stage(
+            "benchmark", ("profile", "retrain", "export"), _part("benchmark", "seed"), _benchmark
+        ),
+        Stage("report", _BEFORE_REPORT, _part("name"), _report),
+    )
+
+
+_BEFORE_REPORT = ("profile", "train", "search", "verify", "retrain", "export", "benchmark")
+_RECORDS: dict[str, type[BaseModel]] = {
+    "profile": ProfileRecord,
+    "train": TrainRecord,
+    "search": SearchRecord,
+    "verify": VerifyRecord,
+    "retrain": RetrainRecord,
+    "export": ExportRecord,
+    "benchmark": BenchmarkRecord,
+}
+
+
+def find_stage(name: str) -> Stage:
+    """The stage of that name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    by_name = {stage.name: stage for stage in stages()}
+    if name not in by_name:
+        raise UnknownNameError.of("stage", name, by_name)
+    return by_name[name]
+
+
+def _part(*sections: str) -> Any:
+    def settings(recipe: Recipe) -> Mapping[str, Any]:
+        return recipe.model_dump(mode="json", include=set(sections))
+
+    return settings
+
+
+def _table(recipe: Recipe) -> tuple[Path, Path]:
+    path = table_to_write(Target.parse(recipe.target))
+    return path, model_path(path)
+
+
+def _profile(context: StageContext) -> ProfileRecord:
+    from pipeline.latency.profiling import profile
+
+    recipe = context.recipe
+    return profile(
+        recipe.space.space(),
+        Target.parse(recipe.target),
+        resolution=recipe.space.resolution,
+        num_classes=_data(recipe).num_classes,
+        protocol=recipe.profile.protocol,
+        calibration_networks=recipe.profile.calibration_networks,
+        seed=recipe.seed,
+        export_progress=context.progress("exporting operators"),
+        progress=context.progress("measuring operators"),
+    )
+
+
+def _train(context: StageContext) -> TrainRecord:
+    from pipeline.training.hypernetwork import train_hypernetwork
+
+    recipe = context.recipe
+    return train_hypernetwork(
+        recipe.space.space(),
+        _data(recipe),
+        recipe.train,
+        resolution=recipe.space.resolution,
+        macs_window=(recipe.limits.macs_min, recipe.limits.macs),
+        folder=context.folder,
+        seed=recipe.seed,
+        progress=context.progress("training the hypernetwork"),
+    )
+
+
+def resolve_limits(section: LimitsSection, target: str, profile: ProfileRecord) -> Limits:
+    """Limits in absolute units: a multiple of the reference becomes milliseconds."""
+    latency_ms = section.latency_ms
+    if section.latency_of_cream_14 is not None:
+        latency_ms = section.latency_of_cream_14 * profile.reference_latency_ms
+    return Limits(
+        macs=section.macs,
+        macs_min=section.macs_min,
+        params=section.params,
+        latency_ms={} if latency_ms is None else {target: latency_ms},
+    )
+
+
+def _search(context: StageContext) -> SearchRecord:
+    from pipeline.search.searching import search
+    from pipeline.supernet import load_supernet
+    from pipeline.training.evaluation import HypernetworkScorer
+
+    recipe = context.recipe
+    space, resolution, data = recipe.space.space(), recipe.space.resolution, _data(recipe)
+    model = LatencyModel.read(Target.parse(recipe.target))
+    trained = read_record(context.record_path("train"), TrainRecord)
+    supernet = load_supernet(context.run / "train" / trained.checkpoint)
+
+    def costs(rows: Rows) -> dict[str, Floats]:
+        return {
+            "macs": macs_batch(space, rows, data.num_classes),
+            "params": params_batch(space, rows, data.num_classes),
+            f"latency_ms/{recipe.target}": model.predict_batch(space, rows, data.num_classes)[0],
+        }
+
+    def predict(architecture: Architecture) -> dict[str, LatencyPrediction]:
+        return {recipe.target: model.predict(architecture)}
+
+    scores = _ScoreJournal(context.folder / "scores.jsonl")
+    return search(
+        space,
+        resolution=resolution,
+        num_classes=data.num_classes,
+        limits=resolve_limits(
+            recipe.limits, recipe.target, read_record(context.record_path("profile"), ProfileRecord)
+        ),
+        target=recipe.target,
+        costs=costs,
+        predict=predict,
+        reachable=_reachable(recipe, model, data.num_classes),
+        score=HypernetworkScorer(supernet, data, recipe.score),
+        settings=recipe.search,
+        seed=recipe.seed,
+        cache=scores.known,
+        on_scored=scores.append,
+        progress=context.progress("searching"),
+    )
+
+
+def _reachable(
+    recipe: Recipe, model: LatencyModel, num_classes: int
+) -> dict[str, tuple[float, float]]:
+    from pipeline.cost import operator_params
+
+    space, resolution = recipe.space.space(), recipe.space.resolution
+    params = SlotTable.of(space, resolution, num_classes, operator_params)
+    return {
+        "macs": macs_range(space, resolution, num_classes),
+        "params": (params.extreme(largest=False)[0], params.extreme(largest=True)[0]),
+        f"latency_ms/{recipe.target}": model.reachable_ms(space, resolution, num_classes),
+    }
+
+
+class _ScoreJournal:
+    """Scores as they are made, one synced JSON line each; a line that was cut is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.known: dict[str, float] = {}
+        whole = b""
+        if path.exists():
+            with storage_errors(path):
+                data = path.read_bytes()
+            whole = data[: data.rfind(b"\n") + 1]
+            if len(whole) < len(data):
+                with storage_errors(path):
+                    os.truncate(path, len(whole))
+        for line in whole.splitlines():
+            try:
+                score = json.loads(line)
+                self.known[str(score["architecture"])] = float(score["accuracy_percent"])
+            except (ValueError, KeyError, TypeError):
+                raise StorageError(
+                    f"{path}: a line is damaged", hint="remove the file; its scores are made again"
+                ) from None
+
+    def append(self, architecture: Architecture, accuracy_percent: float) -> None:
+        line = {"architecture": architecture.short, "accuracy_percent": accuracy_percent}
+        with storage_errors(self._path), self._path.open("ab") as file:
+            file.write(json.dumps(line).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _verify(context: StageContext) -> VerifyRecord:
+    from pipeline.verification import verify
+
+    section = context.recipe.verify
+    return verify(
+        read_record(context.record_path("search"), SearchRecord),
+        top_k=section.top_k,
+        protocol=section.protocol,
+        folder=context.folder,
+        seed=context.recipe.seed,
+        export_progress=context.progress("exporting candidates"),
+        progress=context.progress("measuring candidates"),
+    )
+
+
+def _retrain(context: StageContext) -> RetrainRecord:
+    from pipeline.supernet import load_supernet
+    from pipeline.training.retraining import retrain
+
+    recipe = context.recipe
+    verified = read_record(context.record_path("verify"), VerifyRecord)
+    trained = read_record(context.record_path("train"), TrainRecord)
+    supernet = load_supernet(context.run / "train" / trained.checkpoint)
+    return retrain(
+        verified.candidates[verified.winner].candidate.architecture,
+        _data(recipe),
+        recipe.retrain,
+        warm_start=supernet if recipe.retrain.warm_start else None,
+        folder=context.folder,
+        seed=recipe.seed,
+        progress=context.progress("retraining the winner"),
+    )
+
+
+def _export(context: StageContext) -> ExportRecord:
+    import time
+
+    from pipeline.export import check_parity, describe_export, export_network, measure_parity
+    from pipeline.network import build_network, load_checkpoint
+
+    start = time.monotonic()
+    recipe, data = context.recipe, _data(context.recipe)
+    trained = read_record(context.record_path("retrain"), RetrainRecord)
+    name = f"{recipe.name}-{recipe.space.name}"
+    architecture = trained.architecture.model_copy(update={"name": name})
+    network = build_network(architecture, seed=recipe.seed)
+    load_checkpoint(network, context.run / "retrain" / trained.checkpoint)
+    folder = export_network(network, context.folder, batch=recipe.export.batch)
+    onnx_file = folder / "model.onnx"
+    images = data.sample("search-validation", recipe.export.parity_images)
+    parity = measure_parity(network, onnx_file, images, data.record.name)
+    check_parity(parity, name)
+    exported = describe_export(
+        network,
+        onnx_file,
+        record_folder=context.folder,
+        weights=f"checkpoint {trained.checkpoint}",
+        parity=parity,
+        preprocessing=data.record.preprocessing,
+    )
+    seconds = time.monotonic() - start
+    return ExportRecord(models=(exported,), seconds=seconds, environment=environment())
+
+
+def _benchmark(context: StageContext) -> BenchmarkRecord:
+    from pipeline.benchmark import BenchmarkSubject, benchmark, nearest_published, reference_subject
+
+    recipe, target = context.recipe, Target.parse(context.recipe.target)
+    exported = read_record(context.record_path("export"), ExportRecord).models[0]
+    network = exported.architecture
+    model = LatencyModel.read(target)
+    winner = BenchmarkSubject(
+        name=exported.name,
+        model=context.run / "export",
+        weights=exported.weights,
+        architecture=network,
+        predicted=model.predict(network),
+    )
+    names = dict.fromkeys([*recipe.benchmark.references, nearest_published(network).label])
+    references = [
+        reference_subject(name, network.resolution, network.num_classes, target) for name in names
+    ]
+    return benchmark(
+        [winner, *references],
+        target,
+        protocol=recipe.benchmark.protocol,
+        journal=context.folder / "visits.jsonl",
+        seed=recipe.seed,
+        progress=context.progress("benchmarking"),
+    )
+
+
+def _report(context: StageContext) -> BaseModel:
+    from pipeline.report import write_report
+
+    return write_report(report_inputs(context.recipe, context.run), context.folder)
+
+
+def report_inputs(recipe: Recipe, run: Path) -> Any:
+    """The records of a run that are there, for its report.
+
+    Returns:
+        `pipeline.report.ReportInputs`; a stage that has not run is None in it.
+    """
+    from pipeline.report import ReportInputs
+
+    found = {
+        stage: read_record(path, model)
+        for stage, model in _RECORDS.items()
+        if (path := run / stage / "record.json").exists()
+    }
+    return ReportInputs.model_validate(
+        {"name": run.name, "recipe": recipe.model_dump(mode="json"), **found}
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(dataset: str, resolution: int, seed: int, max_train: int | None) -> ImageData:
+    from pipeline.training.datasets import open_dataset
+
+    return open_dataset(dataset, resolution=resolution, seed=seed, max_train=max_train)
+
+
+def _data(recipe: Recipe) -> ImageData:
+    return _opened(recipe.data.dataset, recipe.space.resolution, recipe.seed, recipe.data.max_train)
