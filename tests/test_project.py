@@ -130,12 +130,8 @@ def test_the_extras_are_those_the_documents_name():
     assert {name for pair in named for name in pair if name} <= extras
 
 
-def test_what_needs_no_torch_loads_neither_torch_nor_a_runtime():
-    contracts = {c["id"]: c for c in PROJECT["tool"]["importlinter"]["contracts"]}
-    modules = ["pipeline", "pipeline.cli", *contracts["no-torch"]["source_modules"]]
-    code = "import importlib, json, sys\n"
-    code += f"for name in {modules!r}: importlib.import_module(name)\n"
-    code += "print(json.dumps([name for name in sys.modules if '.' not in name]))"
+def test_the_command_line_loads_neither_torch_nor_a_runtime():
+    code = "import json, sys, pipeline.cli; print(json.dumps(list(sys.modules)))"
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     )
