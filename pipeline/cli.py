@@ -187,11 +187,11 @@ def profile(
     json: Json = False,
 ) -> None:
     """Measure a latency table, or go on measuring it."""
-    from pipeline.cli_stages import profile_target, run_one
-
     if recipe:
-        run_one("profile", recipe, overrides or [], run, as_json=json)
+        _one("profile", recipe, overrides, run, json)
     else:
+        from pipeline.cli_models import profile_target
+
         profile_target(
             target, space, resolution, num_classes, calibration_networks, sweeps, as_json=json
         )
@@ -289,12 +289,12 @@ def export(
     json: Json = False,
 ) -> None:
     """Export to ONNX with a parity record: any architecture, or a recipe's winner."""
-    from pipeline.architecture_file import read_architectures
-    from pipeline.cli_stages import export_architectures, run_one
-
     if recipe:
-        run_one("export", recipe, overrides or [], run, as_json=json)
+        _one("export", recipe, overrides, run, json)
     elif arch:
+        from pipeline.architecture_file import read_architectures
+        from pipeline.cli_models import export_architectures
+
         architectures = read_architectures(arch)
         export_architectures(architectures, checkpoint, out, batch, as_json=json)
     else:
@@ -319,12 +319,12 @@ def benchmark(
     json: Json = False,
 ) -> None:
     """Time models on a target, interleaved: any architectures, or a recipe's exported winner."""
-    from pipeline.architecture_file import read_architectures
-    from pipeline.cli_stages import benchmark_architectures, run_one
-
     if recipe:
-        run_one("benchmark", recipe, overrides or [], run, as_json=json)
+        _one("benchmark", recipe, overrides, run, json)
     elif arch:
+        from pipeline.architecture_file import read_architectures
+        from pipeline.cli_models import benchmark_architectures
+
         architectures = read_architectures(arch)
         benchmark_architectures(architectures, target, sweeps, runs, as_json=json)
     else:

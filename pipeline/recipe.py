@@ -153,14 +153,14 @@ class Recipe(_Section):
     seed: int = 0
     data: DataSection
     space: SpaceSection
+    train: TrainSettings
+    retrain: RetrainSettings
     target: str = "host/onnxruntime-fp32-b1-t1"
     limits: LimitsSection = LimitsSection()
     profile: ProfileSection = ProfileSection()
-    train: TrainSettings = TrainSettings()
     score: ScoreSettings = ScoreSettings()
     search: SearchSettings = SearchSettings()
     verify: VerifySection = VerifySection()
-    retrain: RetrainSettings = RetrainSettings()
     export: ExportSection = ExportSection()
     benchmark: BenchmarkSection = BenchmarkSection()
 
