@@ -7,8 +7,10 @@ plain containers and the `argparse.Namespace` that training scripts leave behind
 from __future__ import annotations
 
 import argparse
+import io
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,7 +26,8 @@ SUFFIX = ".safetensors"
 _EMA = "state_dict_ema"
 _STATE = "state_dict"
 _LISTED = 5
-_FORBIDDEN_GLOBAL = re.compile(r"Unsupported (?:global: GLOBAL|class) ([\w.]+)")
+_FORBIDDEN_GLOBAL = re.compile(r"[Uu]nsupported (?:global: )?GLOBAL ([\w.]+)")
+_TORCH_PROTOCOL = 2
 
 Weights = dict[str, Tensor]
 
@@ -133,29 +136,39 @@ def _require_file(path: Path) -> None:
 
 
 def _load_data_only(path: Path) -> object:
+    with storage_errors(path):
+        data = path.read_bytes()
     try:
-        with storage_errors(path), torch.serialization.safe_globals([argparse.Namespace]):
-            content: object = torch.load(path, map_location="cpu", weights_only=True)
-    # A damaged file surfaces as any of these, depending on where the damage lies.
-    except (
-        pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError,
-        IndexError, TypeError,
-    ) as error:  # fmt: skip
-        raise _refusal(path, str(error)) from None
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            # Said of any pickle that torch.save did not write; the refusal says it better.
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            content: object = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    # Damage surfaces as almost any exception, assertions included, depending on where it lies.
+    except Exception as error:
+        raise _refusal(path, data, str(error)) from error
     return content
 
 
-def _refusal(path: Path, problem: str) -> CheckpointError:
+def _refusal(path: Path, data: bytes, problem: str) -> CheckpointError:
     forbidden = _FORBIDDEN_GLOBAL.search(problem)
-    if forbidden:
+    if forbidden or _is_newer_pickle(data):
+        what = f" ({forbidden[1]})" if forbidden else ""
         return CheckpointError(
-            f"{path}: holds code ({forbidden[1]}) that is not loaded; expected tensors only",
+            f"{path}: holds code{what} that is not loaded; expected tensors written by torch.save",
             hint="only use checkpoints you trust; save it again as a plain state_dict",
         )
     return CheckpointError(
         f"{path}: is not a whole checkpoint; expected what torch.save writes",
         hint="if it was downloaded or copied, do that again",
     )
+
+
+def _is_newer_pickle(data: bytes) -> bool:
+    """Whether it is a bare pickle of a protocol that torch.save does not use.
+
+    Everything but the plainest values are instructions to run something there.
+    """
+    return len(data) > 1 and data[0] == pickle.PROTO[0] and data[1] > _TORCH_PROTOCOL
 
 
 def _tensors_of(state: object, where: str) -> Weights:
