@@ -10,6 +10,9 @@ from pipeline.search.constraints import Costs
 from pipeline.search.repair import descend, repair
 from pipeline.search.variation import Random, Variation
 
+_MORE = 64
+"""Random rows that are tried as well before limits are taken to exclude each other."""
+
 
 def seed_rows(
     variation: Variation, n: int, *, costs: Costs, limits: Limits, rng: Random
@@ -18,7 +21,8 @@ def seed_rows(
 
     A third is uniform (one operator, one depth), a third comes down from the deepest networks and
     so ends close under the limits, the rest is random; all are repaired. Only where that leaves
-    nothing inside, every row goes down as far as it can.
+    nothing inside, they and more random rows go down as far as single steps lead, and from there
+    on along random ways.
 
     Args:
         variation: The space's rows.
@@ -32,7 +36,9 @@ def seed_rows(
     """
     rows, left = repair(_starts(variation, n, rng), variation, costs, limits, rng)
     if (left > 0).all():
+        rows = np.concatenate([rows, variation.random(_MORE, rng)])
         rows, left = descend(rows, variation, costs, limits)
+        rows, left = repair(rows, variation, costs, limits, rng)
     order = np.argsort(left, kind="stable")
     return rows[order], left[order]
 
