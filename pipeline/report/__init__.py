@@ -1,0 +1,7 @@
+"""The report: the records of a run as one HTML file, a short Markdown text, and JSON."""
+
+from pipeline.report.inputs import ReportFiles, ReportInputs
+from pipeline.report.summary import Summary, summarise
+from pipeline.report.writing import write_report
+
+__all__ = ["ReportFiles", "ReportInputs", "Summary", "summarise", "write_report"]

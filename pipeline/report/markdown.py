@@ -1,0 +1,122 @@
+"""The report in short, as Markdown that fits a pull-request comment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pipeline.report import accuracy, latency, overview, selection
+from pipeline.report.blocks import (
+    Block,
+    Cards,
+    Heading,
+    Missing,
+    Row,
+    Section,
+    Table,
+    Text,
+    Verdict,
+)
+from pipeline.report.inputs import ReportInputs
+from pipeline.report.summary import Summary
+
+_SPECIAL = re.compile(r"([\\`*_\[\]|#~])")
+_MOST_ROWS = 12
+_MOST_CHARACTERS = 120
+# What a comment has no room for; the page has all of it.
+_DROPPED = frozenset(
+    {"Target", "Network", "Mean", "Scatter (CoV)", "Parameters", "Computes in", "Weights", "Error",
+     "Number of images", "When verified"}
+)  # fmt: skip
+
+
+def render_markdown(inputs: ReportInputs, summary: Summary) -> str:
+    """Verdict, key figures, benchmark, accuracy, parity, verification, and the command."""
+    sections = (
+        overview.verdict_section(inputs, summary),
+        overview.key_figures_section(inputs, summary),
+        latency.benchmark_section(inputs, summary),
+        accuracy.section(inputs, summary),
+        overview.parity_section(inputs, summary),
+        selection.section(inputs, summary),
+    )
+    parts = [f"# {escape(inputs.name)}: deployment report"]
+    for section in sections:
+        parts += _section(section)
+    parts += ["## How it was measured", *_method(inputs)]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: str) -> str:
+    """Plain text as Markdown on one line: no markup, no HTML, whatever it holds."""
+    one_line = " ".join(text.split())
+    if len(one_line) > _MOST_CHARACTERS * 4:
+        one_line = one_line[: _MOST_CHARACTERS * 4] + "…"
+    plain = one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _SPECIAL.sub(r"\\\1", plain)
+
+
+def code(text: str) -> str:
+    """A code span around text that may itself hold backticks."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    space = " " if longest else ""
+    return f"{fence}{space}{' '.join(text.split())}{space}{fence}"
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield f"## {escape(section.title)}"
+    for block in section.blocks:
+        yield from _block(block)
+
+
+def _block(block: Block) -> Iterator[str]:
+    if isinstance(block, Verdict):
+        yield f"**{escape(block.badge)}** — {escape(block.text)}"
+    elif isinstance(block, Text):
+        yield escape(block.text)
+    elif isinstance(block, Heading):
+        yield f"### {escape(block.text)}"
+    elif isinstance(block, Missing):
+        yield f"> {escape(block.reason)}" + (f" {code(block.command)}" if block.command else "")
+    elif isinstance(block, Cards):
+        yield "\n".join(
+            f"- {escape(card.label)}: **{escape(card.value)}**"
+            + (f" ({escape(card.note)})" if card.note else "")
+            for card in block.cards
+        )
+    elif isinstance(block, Table):
+        yield _table(block)
+    elif isinstance(block, Row):
+        for inner in block.blocks:
+            yield from _block(inner)
+
+
+def _table(table: Table) -> str:
+    kept = [i for i, column in enumerate(table.columns) if column.title not in _DROPPED]
+    lines = [
+        _line([table.columns[i].title for i in kept]),
+        "|" + "|".join("---:" if table.columns[i].numeric else "---" for i in kept) + "|",
+    ]
+    lines += [_line([row[i].text for i in kept]) for row in table.rows[:_MOST_ROWS]]
+    left_out = len(table.rows) - _MOST_ROWS
+    more = f"\n\n… and {left_out} more rows in the page." if left_out > 0 else ""
+    return "\n".join(lines) + more
+
+
+def _line(texts: list[str]) -> str:
+    short = [t if len(t) <= _MOST_CHARACTERS else t[: _MOST_CHARACTERS - 1] + "…" for t in texts]
+    return f"| {' | '.join(map(escape, short))} |"
+
+
+def _method(inputs: ReportInputs) -> Iterator[str]:
+    machine = next(iter(inputs.environments().values()), None)
+    if machine:
+        versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+        yield escape(f"{machine.cpu}, {machine.cores} cores, {machine.os}; {versions}.")
+    yield (
+        "± is one standard uncertainty. MACs are multiply-accumulates, which the field often calls"
+        " FLOPs. Every latency is the protocol's “typical”; the page beside this file says how it"
+        " is made."
+    )
+    yield f"Make it again: {code(inputs.command('run'))}"

@@ -1,0 +1,377 @@
+"""Complete records of a run, all numbers made up: plausible in size, measured nowhere."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.architecture_file import published
+from pipeline.cost import architecture_cost
+from pipeline.device import Environment
+from pipeline.measure import LatencyStats, TimingProtocol
+from pipeline.records import (
+    BenchmarkRecord,
+    BenchmarkResult,
+    Calibration,
+    CalibrationNetwork,
+    Candidate,
+    DatasetRecord,
+    EpochRecord,
+    ExportedModel,
+    ExportRecord,
+    LatencyPrediction,
+    Limits,
+    Parity,
+    Preprocessing,
+    ProfileRecord,
+    RetrainRecord,
+    SearchRecord,
+    TrainRecord,
+    VerifiedCandidate,
+    VerifyRecord,
+)
+from pipeline.report import ReportInputs
+from pipeline.space import Architecture, get_space
+
+TARGET = "host/onnxruntime-fp32-b1-t1"
+CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+           "Ankle boot")  # fmt: skip
+LIMIT_MS = 0.36
+LIMIT_MACS = 16e6
+RESOLUTION = 64
+
+
+def environment() -> Environment:
+    return Environment(
+        device="made-up-cpu-2c",
+        cpu="Made-up CPU @ 2.0 GHz",
+        cpu_flags=("avx2", "avx512f", "avx512_vnni"),
+        cores=2,
+        memory_gib=7.8,
+        governor=None,
+        os="Linux 6.0",
+        python="3.11.9",
+        packages={"torch": "2.14.1", "timm": "1.0.31", "onnx": "1.23.0", "onnxruntime": "1.32.0"},
+    )
+
+
+def random_architecture(rng: np.random.Generator, depth: int = 3) -> Architecture:
+    operators = get_space("cream").operators
+    stages = tuple(
+        tuple(str(rng.choice(operators)) for _ in range(rng.integers(1, depth + 1)))
+        for _ in range(5)
+    )
+    return Architecture(space="cream", resolution=RESOLUTION, num_classes=10, stages=stages)
+
+
+def true_latency_ms(architecture: Architecture) -> float:
+    return 0.08 + 0.012 * architecture.depth + architecture_cost(architecture).macs / 9e7
+
+
+def stats(typical: float, n: int = 96, *, rng: np.random.Generator) -> LatencyStats:
+    return LatencyStats(
+        typical=typical,
+        std=0.006 * typical,
+        median=1.03 * typical,
+        mean=1.08 * typical,
+        min=0.985 * typical,
+        p90=1.16 * typical if n >= 64 else None,
+        p99=1.7 * typical if n >= 662 else None,
+        cov=0.05 + 0.05 * float(rng.random()),
+        n=n,
+    )
+
+
+def prediction(architecture: Architecture, rng: np.random.Generator) -> LatencyPrediction:
+    guess = true_latency_ms(architecture) * (1 + 0.02 * float(rng.standard_normal()))
+    return LatencyPrediction(typical=guess, std=0.022 * guess)
+
+
+def dataset(class_names: tuple[str, ...] = CLASSES) -> DatasetRecord:
+    return DatasetRecord(
+        name="fashion-mnist",
+        source="fashion-mnist (made-up folder)",
+        checksum="ab" * 32,
+        class_names=class_names,
+        num_train=54000,
+        num_search_validation=6000,
+        num_test=10000,
+        preprocessing=Preprocessing(
+            resolution=RESOLUTION,
+            pad=2,
+            grayscale_to_rgb=True,
+            mean=(0.286, 0.286, 0.286),
+            std=(0.353, 0.353, 0.353),
+        ),
+    )
+
+
+def epochs(count: int, start: float, end: float) -> tuple[EpochRecord, ...]:
+    progress = np.linspace(0, 1, count)
+    return tuple(
+        EpochRecord(
+            epoch=index + 1,
+            loss=float(2.1 - 1.5 * at**0.4),
+            accuracy_percent=float(start + (end - start) * at**0.3) if index % 2 else None,
+            learning_rate=float(0.002 * (1 - at) + 1e-5),
+            images_per_second=1480.0 + 20 * index,
+        )
+        for index, at in enumerate(progress)
+    )
+
+
+def profile_record(rng: np.random.Generator) -> ProfileRecord:
+    networks = []
+    for depth in (1, 2, 2, 3, 3, 4, 4, 5, 6, 6):
+        architecture = random_architecture(rng, depth)
+        measured = true_latency_ms(architecture) * (1 + 0.008 * float(rng.standard_normal()))
+        networks.append(
+            CalibrationNetwork(
+                architecture=architecture,
+                macs=architecture_cost(architecture).macs,
+                operator_sum_ms=0.9 * measured,
+                measured_ms=measured,
+                predicted_ms=measured * (1 + 0.016 * float(rng.standard_normal())),
+            )
+        )
+    return ProfileRecord(
+        target=TARGET,
+        table="latency_tables/made-up-cpu-2c/onnxruntime-fp32-b1-t1.jsonl",
+        space="cream",
+        resolution=RESOLUTION,
+        num_classes=10,
+        protocol=TimingProtocol(),
+        operators=63,
+        visits_measured=876,
+        visits_reused=0,
+        control=stats(0.26, 4000, rng=rng),
+        calibration=Calibration(
+            space="cream",
+            resolution=RESOLUTION,
+            num_classes=10,
+            max_depth=6,
+            scale=1.0834,
+            offset_ms=0.0131,
+            per_block_ms=0.0042,
+            relative_std=0.019,
+            mape_percent=1.53,
+            max_error_percent=3.9,
+            flops_mape_percent=5.72,
+            networks=tuple(networks),
+        ),
+        reference_latency_ms=0.264,
+        reference_name="cream-14",
+        seconds=143.2,
+        environment=environment(),
+    )
+
+
+def limits() -> Limits:
+    return Limits(macs=LIMIT_MACS, latency_ms={TARGET: LIMIT_MS})
+
+
+def search_record(rng: np.random.Generator, count: int = 180) -> SearchRecord:
+    evaluated = []
+    for _ in range(count):
+        architecture = random_architecture(rng)
+        cost = architecture_cost(architecture)
+        guess = prediction(architecture, rng)
+        violation = max(0.0, guess.typical / LIMIT_MS - 1, cost.macs / LIMIT_MACS - 1)
+        accuracy = 84.5 - 9 * np.exp(-cost.macs / 8e6) + 0.5 * float(rng.standard_normal())
+        evaluated.append(
+            Candidate(
+                architecture=architecture,
+                accuracy_percent=float(accuracy),
+                macs=cost.macs,
+                params=cost.params,
+                latency_ms={TARGET: guess},
+                violation=violation,
+            )
+        )
+    feasible = [i for i, c in enumerate(evaluated) if c.violation == 0]
+    ranking = sorted(feasible, key=lambda i: -(evaluated[i].accuracy_percent or 0))
+    front, best = [], -1.0
+    for index in sorted(feasible, key=lambda i: evaluated[i].latency_ms[TARGET].typical):
+        if (evaluated[index].accuracy_percent or 0) > best:
+            best = evaluated[index].accuracy_percent or 0
+            front.append(index)
+    return SearchRecord(
+        limits=limits(),
+        target=TARGET,
+        success=True,
+        message=f"made-up search: {count} networks scored in 8 generations",
+        evaluated=tuple(evaluated),
+        front=tuple(front),
+        ranking=tuple(ranking),
+        best_by_generation=(None, 80.9, 81.6, 81.6, 82.4, 82.7, 82.7, 83.1),
+        reachable={
+            "macs": (7.2e6, 6.8e7),
+            "params": (1.4e6, 9.6e6),
+            f"latency_ms/{TARGET}": (0.21, 1.9),
+        },
+        seed=0,
+        seconds=61.0,
+    )
+
+
+def verify_record(search: SearchRecord, rng: np.random.Generator) -> VerifyRecord:
+    """The first candidate turns out over the limit, the second wins."""
+    candidates = []
+    for place, index in enumerate(search.ranking[:5]):
+        candidate = search.evaluated[index]
+        guess = candidate.latency_ms[TARGET].typical
+        measured = LIMIT_MS * 1.021 if place == 0 else min(guess * 1.012, LIMIT_MS * 0.97)
+        over = measured > LIMIT_MS
+        candidates.append(
+            VerifiedCandidate(
+                candidate=candidate,
+                measured_ms={TARGET: stats(measured, rng=rng)},
+                verdict="over" if over else "within",
+                reason=f"{measured:.4g} ms is 2.1 % over the limit of 0.36 ms" if over else "",
+            )
+        )
+    return VerifyRecord(
+        limits=limits(),
+        candidates=tuple(candidates),
+        winner=1,
+        control=stats(0.2625, 800, rng=rng),
+        seconds=35.0,
+        environment=environment(),
+    )
+
+
+def retrain_record(winner: Architecture, class_names: tuple[str, ...] = CLASSES) -> RetrainRecord:
+    return RetrainRecord(
+        architecture=winner,
+        warm_start=True,
+        epochs=epochs(10, 80.0, 92.8),
+        accuracy_percent=92.8,
+        test_accuracy_percent=92.41,
+        test_accuracy_by_class_percent={
+            name: 99.1 - 3.1 * ((7 * index) % 10) * 0.8 for index, name in enumerate(class_names)
+        },
+        dataset=dataset(class_names),
+        checkpoint="model.safetensors",
+        seconds=612.0,
+        environment=environment(),
+    )
+
+
+def export_record(winner: Architecture) -> ExportRecord:
+    cost = architecture_cost(winner)
+    model = ExportedModel(
+        name="made-up-cream",
+        architecture=winner,
+        onnx="model.onnx",
+        sha256="0123456789abcdef" * 4,
+        size_bytes=10_812_331,
+        opset=20,
+        precision="fp32",
+        batch=None,
+        weights="checkpoint model.safetensors",
+        macs=cost.macs,
+        params=cost.params,
+        parity=Parity(
+            images=256, data="fashion-mnist", max_abs=4.1e-6, max_rel=7.3e-7, top1_agreement=1.0
+        ),
+        preprocessing=dataset().preprocessing,
+    )
+    return ExportRecord(models=(model,), seconds=9.0, environment=environment())
+
+
+def samples(typical: float, n: int, rng: np.random.Generator) -> tuple[float, ...]:
+    calm = typical * (0.985 + rng.gamma(1.5, 0.03, size=n))
+    calm[:: max(1, n // 9)] *= 1.9
+    return tuple(float(round(value, 6)) for value in calm)
+
+
+def result(
+    name: str,
+    typical: float | None,
+    rng: np.random.Generator,
+    *,
+    architecture: Architecture | None = None,
+    n: int = 672,
+    guess: LatencyPrediction | None = None,
+    is_reference: bool = False,
+    error: str | None = None,
+) -> BenchmarkResult:
+    cost = architecture_cost(architecture) if architecture else None
+    return BenchmarkResult(
+        name=name,
+        target=TARGET,
+        architecture=architecture,
+        macs=cost.macs if cost else None,
+        params=cost.params if cost else None,
+        weights="random (seed 0)" if is_reference else "checkpoint model.safetensors",
+        precision_as_built="fp32" if typical else None,
+        latency_ms=stats(typical, n, rng=rng) if typical else None,
+        n=n if typical else 0,
+        samples_ms=samples(typical, n, rng) if typical else (),
+        predicted_ms=guess,
+        is_reference=is_reference,
+        error=error,
+    )
+
+
+def benchmark_record(
+    winner: Candidate, rng: np.random.Generator, *, winner_ms: float = 0.349, n: int = 672
+) -> BenchmarkRecord:
+    published_here = published("cream-14", resolution=RESOLUTION, num_classes=10)
+    return BenchmarkRecord(
+        results=(
+            result(
+                "made-up-cream",
+                winner_ms,
+                rng,
+                architecture=winner.architecture,
+                guess=winner.latency_ms[TARGET],
+                n=n,
+            ),
+            result("mobilenetv3_small_100", 0.302, rng, n=n, is_reference=True),
+            result("cream-14", 0.266, rng, architecture=published_here, n=n, is_reference=True),
+            result("lcnet_100", None, rng, is_reference=True, error="node Conv_3 is not supported"),
+        ),
+        protocol=TimingProtocol(runs=56, max_runs=56),
+        control=stats(0.2632, 1200, rng=rng),
+        seconds=40.0,
+        environment=environment(),
+    )
+
+
+def inputs(
+    *, class_names: tuple[str, ...] = CLASSES, winner_ms: float = 0.349, runs: int = 672
+) -> ReportInputs:
+    """A complete run."""
+    rng = np.random.default_rng(7)
+    profile = profile_record(rng)
+    search = search_record(rng)
+    verify = verify_record(search, rng)
+    chosen = verify.candidates[verify.winner].candidate
+    winner = chosen.architecture
+    return ReportInputs(
+        name="made-up",
+        recipe={
+            "schema_version": 1,
+            "name": "made-up",
+            "limits": {"macs": LIMIT_MACS, "latency_ms": LIMIT_MS},
+        },
+        profile=profile,
+        train=TrainRecord(
+            method="single-path",
+            space="cream",
+            max_depth=3,
+            resolution=RESOLUTION,
+            num_classes=10,
+            params=9_100_000,
+            epochs=epochs(12, 60.0, 81.0),
+            dataset=dataset(class_names),
+            checkpoint="supernet.safetensors",
+            seconds=240.0,
+            environment=environment(),
+        ),
+        search=search,
+        verify=verify,
+        retrain=retrain_record(winner, class_names),
+        export=export_record(winner),
+        benchmark=benchmark_record(chosen, rng, winner_ms=winner_ms, n=runs),
+    )
