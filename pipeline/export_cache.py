@@ -167,7 +167,7 @@ def _export_in_parallel(
                 hint="what was exported is kept; run again",
             ) from None
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:
