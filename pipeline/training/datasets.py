@@ -1,0 +1,136 @@
+"""Opens a data set by name or path: bundled digits, Fashion-MNIST, or anything timm reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+
+from pipeline.errors import DataError
+from pipeline.files import digest_of
+from pipeline.records import DatasetRecord, Preprocessing
+from pipeline.space import check_resolution
+from pipeline.training import fashion_mnist
+from pipeline.training.image_data import Augmentation, GrayImages, ImageData, InMemoryImages, Split
+from pipeline.training.splits import held_out_size, hold_out
+from pipeline.training.timm_data import open_timm_dataset
+
+FASHION_MNIST = "fashion-mnist"
+DIGITS = "digits"
+_DIGITS_TEST_IMAGES = 360
+
+
+def open_dataset(
+    name_or_path: str, *, resolution: int, seed: int, max_train: int | None = None
+) -> ImageData:
+    """Opens a data set in three disjoint splits.
+
+    Args:
+        name_or_path: `fashion-mnist`, `digits` (scikit-learn's, bundled), a folder or tar file of
+            images in one folder a class, or a timm name such as `hfds/NAME` or `wds/FOLDER`.
+        resolution: Side of the network's input in pixels.
+        seed: Decides which images are held out of train.
+        max_train: Train on so many images only; the other splits stay as they are.
+
+    Raises:
+        DataError: Images are missing, empty or damaged; the message says where, the hint what to
+            do.
+        UnknownNameError: Neither a known name nor a path.
+    """
+    check_resolution(resolution)
+    if max_train is not None and max_train < 1:
+        raise DataError(f"max_train is {max_train}; expected at least 1 image")
+    if name_or_path == FASHION_MNIST:
+        return _in_memory(_fashion_mnist(), resolution, seed, max_train)
+    if name_or_path == DIGITS:
+        return _in_memory(_digits(), resolution, seed, max_train)
+    return open_timm_dataset(name_or_path, resolution=resolution, seed=seed, max_train=max_train)
+
+
+@dataclass(frozen=True)
+class _Gray:
+    """A data set of gray images before it is split.
+
+    Attributes:
+        mean: Of the padded training images' pixels, scaled to 0..1.
+        std: Their standard deviation.
+    """
+
+    name: str
+    train: GrayImages
+    test: GrayImages
+    source: str
+    checksum: str
+    class_names: tuple[str, ...]
+    pad: int
+    mean: float
+    std: float
+    augmentation: Augmentation
+
+
+def _fashion_mnist() -> _Gray:
+    files = fashion_mnist.read_fashion_mnist()
+    return _Gray(
+        name=FASHION_MNIST,
+        train=files.train,
+        test=files.test,
+        source=files.origin,
+        checksum=digest_of(fashion_mnist.CONTENT_SHA256),
+        class_names=fashion_mnist.CLASS_NAMES,
+        pad=2,
+        mean=0.2190,
+        std=0.3318,
+        augmentation=Augmentation(crop_padding=2, flip=True),
+    )
+
+
+def _digits() -> _Gray:
+    bundle = load_digits()
+    pixels = np.round(bundle.images * (255 / 16)).astype(np.uint8)
+    images = GrayImages(torch.from_numpy(pixels), torch.from_numpy(bundle.target.astype(np.int64)))
+    # Which images are the test split must not depend on a run's seed.
+    train, test = hold_out(bundle.target, _DIGITS_TEST_IMAGES, seed=0)
+    return _Gray(
+        name=DIGITS,
+        train=images[torch.from_numpy(train)],
+        test=images[torch.from_numpy(test)],
+        source="bundled with scikit-learn; 360 images held out as test",
+        checksum=digest_of([pixels.tolist(), bundle.target.tolist()]),
+        class_names=tuple(str(name) for name in bundle.target_names),
+        pad=0,
+        mean=0.3053,
+        std=0.3759,
+        augmentation=Augmentation(crop_padding=1, flip=False),
+    )
+
+
+def _in_memory(gray: _Gray, resolution: int, seed: int, max_train: int | None) -> InMemoryImages:
+    labels = gray.train.labels.numpy()
+    kept, held = hold_out(labels, held_out_size(len(labels)), seed=seed)
+    if max_train is not None and max_train < len(kept):
+        kept = kept[hold_out(labels[kept], max_train, seed=seed)[1]]
+    in_order = torch.randperm(len(gray.test), generator=torch.Generator().manual_seed(0))
+    splits: dict[Split, GrayImages] = {
+        "train": gray.train[torch.from_numpy(kept)],
+        "search-validation": gray.train[torch.from_numpy(held)],
+        "test": gray.test[in_order],
+    }
+    record = DatasetRecord(
+        name=gray.name,
+        source=gray.source,
+        checksum=gray.checksum,
+        class_names=gray.class_names,
+        num_train=len(splits["train"]),
+        num_search_validation=len(splits["search-validation"]),
+        num_test=len(splits["test"]),
+        preprocessing=Preprocessing(
+            resolution=resolution,
+            pad=gray.pad,
+            grayscale_to_rgb=True,
+            mean=(gray.mean,) * 3,
+            std=(gray.std,) * 3,
+        ),
+    )
+    return InMemoryImages(splits, record, gray.augmentation)

@@ -1,0 +1,60 @@
+"""Images held out of a split: seeded, and the same share of every class."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.errors import DataError
+from pipeline.training.randomness import seed_for
+
+Indices = NDArray[np.int64]
+
+# Enough that the accuracy of good networks is known to about half a percent.
+MOST_HELD_OUT = 5000
+_HELD_OUT_SHARE = 0.1
+
+
+def held_out_size(images: int) -> int:
+    """How many of `images` training images are held out: a tenth, at most 5000."""
+    return min(MOST_HELD_OUT, int(images * _HELD_OUT_SHARE))
+
+
+def hold_out(labels: ArrayLike, size: int, *, seed: int) -> tuple[Indices, Indices]:
+    """Splits images in two, stratified by class.
+
+    Args:
+        labels: Class of each of n images.
+        size: Images to hold out, fewer than n.
+        seed: Of the choice.
+
+    Returns:
+        Indices of the n − size images kept and of the `size` held out, each shuffled, so that any
+        first part of them is itself a fair sample.
+
+    Raises:
+        DataError: There are too few images to hold any out.
+    """
+    classes = np.asarray(labels, dtype=np.int64)
+    if not 0 < size < len(classes):
+        raise DataError(
+            f"{len(classes)} images are too few to hold {size} out of them",
+            hint="at least 10 training images are needed, better hundreds a class",
+        )
+    shuffled = np.random.default_rng(seed_for(seed, "hold out")).permutation(len(classes))
+    ranks = _rank_within_class(classes[shuffled])
+    # The images with the smallest relative rank in their class: every class gives its share, and
+    # the rounding is spread over the classes.
+    first = np.argsort(ranks, kind="stable")[:size]
+    is_held = np.zeros(len(classes), dtype=bool)
+    is_held[first] = True
+    return shuffled[~is_held], shuffled[is_held]
+
+
+def _rank_within_class(classes: Indices) -> NDArray[np.float64]:
+    """Place of each image among those of its class, from 0 to 1."""
+    ranks = np.empty(len(classes))
+    for label in np.unique(classes):
+        members = np.flatnonzero(classes == label)
+        ranks[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return ranks
