@@ -1,6 +1,7 @@
 """The project's own promises: what ships, what is declared, what the documents say."""
 
 import ast
+import functools
 import importlib.metadata
 import json
 import os
@@ -185,6 +186,7 @@ def test_the_options_in_the_documents_exist():
                 assert missing == set(), f"{path}: {verb}"
 
 
+@functools.cache
 def run_pipeline(*arguments: str) -> subprocess.CompletedProcess[str]:
     plain = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     return subprocess.run(
