@@ -87,14 +87,10 @@ def test_no_file_names_a_registry_or_a_path_of_the_machine_it_was_written_on():
 
 
 def test_every_third_party_import_is_declared():
-    declared = set()
     extras = PROJECT["project"]["optional-dependencies"]
-    for requirement in [
-        *PROJECT["project"]["dependencies"],
-        *extras["tensorrt"],
-        *extras["openvino"],
-    ]:
-        declared.add(_normal(re.split(r"[<>=~!\[; ]", requirement)[0]))
+    for_users = [extras[name] for name in extras if name != "dev"]
+    requirements = sum(for_users, PROJECT["project"]["dependencies"])
+    declared = {_normal(re.split(r"[<>=~!\[; ]", requirement)[0]) for requirement in requirements}
     providers = importlib.metadata.packages_distributions()
     undeclared = {}
     for path in MODULES:
@@ -121,7 +117,7 @@ def _imported(path: Path) -> set[str]:
 
 def test_the_extras_are_those_the_documents_name():
     extras = set(PROJECT["project"]["optional-dependencies"])
-    assert extras == {"dev", "openvino", "tensorrt"}
+    assert extras == {"data", "dev", "openvino", "tensorrt"}
     named = {
         extra
         for path, text in text_files()
