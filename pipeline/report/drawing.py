@@ -88,11 +88,14 @@ def draw(architecture: Architecture) -> tuple[Markup, Markup]:
 
 def legend(architecture: Architecture) -> tuple[LegendItem, ...]:
     """The colours that occur."""
-    named = {
-        tile.css: "stem, depthwise-separable block, tail" if tile.css == "t-fixed" else tile.label
-        for tile in tiles(architecture)
-    }
-    return tuple(LegendItem(f"swatch {css}", name) for css, name in sorted(named.items()))
+    named: dict[str, dict[str, None]] = {}
+    for tile in tiles(architecture):
+        name = "stem, depthwise-separable block, tail" if tile.css == "t-fixed" else tile.label
+        named.setdefault(tile.css, {})[name] = None
+    return tuple(
+        LegendItem(f"swatch {css}", ", ".join(sorted(labels)))
+        for css, labels in sorted(named.items())
+    )
 
 
 def _css(choice: Choice | None) -> str:
@@ -218,7 +221,7 @@ def _stack(architecture: Architecture, blocks: Sequence[Tile], label: str) -> Ma
 def _small_tile(tile: Tile, left: float, top: float, width: float, height: float) -> Markup:
     """A tile with its name in two lines: operator, kernel."""
     across = 2.2 * width if tile.spec.kind == "tail" else width
-    operator, kernel = tile.label.split(" ", 1)
+    operator, kernel = tile.label.split(" · " if tile.spec.kind == "tail" else " ", 1)
     middle = left + across / 2
     lines = (
         svg.text(middle, top + 16, operator, "tile-label", "middle"),

@@ -27,7 +27,7 @@ from pipeline.report.formatting import (
     signed_percent,
     tiny,
 )
-from pipeline.report.inputs import ReportInputs
+from pipeline.report.inputs import ReportInputs, StageName
 from pipeline.report.limits import LimitCheck
 from pipeline.report.missing import missing
 from pipeline.report.summary import Summary, chosen_architecture, winner_index
@@ -47,10 +47,10 @@ def verdict_section(inputs: ReportInputs, summary: Summary) -> Section:
     blocks: list[Block] = [Verdict(tone, badge, summary.sentence)]
     blocks += [Text(words, "warn") for words in _reservations(inputs, summary)]
     if summary.verdict == "not measured":
-        stages = ("search",) if inputs.search is None else ("verify", "benchmark")
-        blocks.append(missing(inputs, *stages))
+        stages: tuple[StageName, ...] = ("search", "verify", "benchmark")
+        blocks += [missing(inputs, s) for s in stages if getattr(inputs, s) is None][:1]
     if summary.verdict == "infeasible":
-        blocks.append(missing(inputs, "verify"))
+        blocks.append(missing(inputs, "search"))
     return Section("verdict", "Does the model meet the limits?", "Verdict", tuple(blocks))
 
 

@@ -10,7 +10,6 @@ from markupsafe import Markup
 
 from pipeline.records import Calibration, LatencyPrediction
 from pipeline.report import svg
-from pipeline.report.bars import Bar, bar_chart
 from pipeline.report.blocks import (
     Block,
     Cell,
@@ -22,8 +21,8 @@ from pipeline.report.blocks import (
     Text,
     columns,
 )
+from pipeline.report.calibration import against_flops
 from pipeline.report.formatting import (
-    milliseconds,
     notation,
     percent,
     plural,
@@ -78,7 +77,8 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
             Row((_scatter(points, relative_std, target), _errors(points, relative_std, target))),
         ]
     if calibration:
-        blocks += _against_flops(calibration, points)
+        errors = [abs(p.error_percent) for p in points if p.origin != "calibration"]
+        blocks += against_flops(calibration, errors)
     return Section("prediction", "Predicted against measured", "Prediction", tuple(blocks))
 
 
@@ -243,82 +243,3 @@ def _words(points: Sequence[Point], calibration: Calibration | None) -> str:
         inside = sum(abs(p.error_percent) <= 200 * calibration.relative_std for p in fresh)
         words += f" {inside} of {len(fresh)} lie within twice the table's stated uncertainty."
     return words
-
-
-def _against_flops(calibration: Calibration, points: Sequence[Point]) -> list[Block]:
-    fresh = [abs(point.error_percent) for point in points if point.origin != "calibration"]
-    networks = plural(len(calibration.networks), "network")
-    by_table, by_macs = calibration.mape_percent, calibration.flops_mape_percent
-    bars = [
-        Bar("latency table", by_table, percent(by_table), "bar-main"),
-        Bar("MACs alone", by_macs, percent(by_macs), "bar-other"),
-    ]
-    if fresh:
-        mean = sum(fresh) / len(fresh)
-        bars.append(Bar("table, this run", mean, percent(mean), "bar-main"))
-    figure = bar_chart(
-        "The table against counting MACs",
-        bars,
-        unit="mean absolute error, %",
-        table=Table(
-            "Errors of latency predictions.",
-            columns("Predictor", "#Mean absolute error", "#Largest", "Judged on"),
-            tuple(_error_rows(calibration, fresh, networks)),
-        ),
-        caption=(
-            "The first two are leave-one-out: each calibration network predicted by a fit on the"
-            f" others ({networks})."
-        ),
-    )
-    facts = Table(
-        "Calibration: latency = scale · sum of operators + offset + per block · blocks.",
-        columns("What", "#Value"),
-        (
-            (Cell("scale"), Cell(f"{calibration.scale:.4f}")),
-            (Cell("offset"), Cell(milliseconds(calibration.offset_ms))),
-            (Cell("per block"), Cell(milliseconds(calibration.per_block_ms))),
-            (Cell("stated uncertainty (relative)"), Cell(percent(100 * calibration.relative_std))),
-            (Cell("calibration networks"), Cell(str(len(calibration.networks)))),
-            (Cell("space, input, classes"),
-             Cell(f"{calibration.space}, {calibration.resolution}², {calibration.num_classes}")),
-        ),
-    )  # fmt: skip
-    return [_comparison(calibration), Row((figure, facts))]
-
-
-def _comparison(calibration: Calibration) -> Text:
-    table, flops = calibration.mape_percent, calibration.flops_mape_percent
-    if table < flops:
-        times = f", {flops / table:.1f} times as much" if table > 0 else ""
-        return Text(
-            f"The latency table errs by {percent(table)} on average; a line fitted to MACs alone by"
-            f" {percent(flops)}{times}."
-        )
-    return Text(
-        f"The latency table is no better than counting here: it errs by {percent(table)} on"
-        f" average, a line fitted to MACs alone by {percent(flops)}.",
-        tone="warn",
-    )
-
-
-def _error_rows(
-    calibration: Calibration, fresh: Sequence[float], networks: str
-) -> Iterator[tuple[Cell, ...]]:
-    table, flops = calibration.mape_percent, calibration.flops_mape_percent
-    largest = calibration.max_error_percent
-    judged = Cell(f"{networks}, leave-one-out")
-    yield (
-        Cell("latency table"),
-        Cell(percent(table), table),
-        Cell(percent(largest), largest),
-        judged,
-    )
-    yield (Cell("MACs alone"), Cell(percent(flops), flops), Cell("not recorded"), judged)
-    if fresh:
-        mean, most = sum(fresh) / len(fresh), max(fresh)
-        yield (
-            Cell("latency table, this run"),
-            Cell(percent(mean), mean),
-            Cell(percent(most), most),
-            Cell(plural(len(fresh), "measurement") + " of unseen networks"),
-        )

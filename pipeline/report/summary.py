@@ -182,7 +182,7 @@ def _sentence(
     parity: Parity | None,
 ) -> str:
     if verdict == "infeasible" and inputs.search:
-        return f"No network of the space meets the limits. {inputs.search.message}"
+        return f"No network of the space meets the limits: {inputs.search.message}"
     parts = [limit_words(check) for check in checks]
     if cost and not any(check.quantity == "macs" for check in checks):
         parts.append(f"{count(cost.macs)} MACs")

@@ -1,0 +1,77 @@
+"""Reads a rendered page back, strictly: what is opened must be closed, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
+
+
+@dataclass
+class Element:
+    tag: str
+    attributes: dict[str, str | None]
+    children: list[Element] = field(default_factory=list)
+    text: str = ""
+
+    def all(self, tag: str, **attributes: str) -> list[Element]:
+        found = [
+            child
+            for child in self.children
+            if child.tag == tag
+            and all(child.attributes.get(k.replace("_", "-")) == v for k, v in attributes.items())
+        ]
+        for child in self.children:
+            found += child.all(tag, **attributes)
+        return found
+
+    def by_id(self, identifier: str) -> Element:
+        found = [e for e in self.everything() if e.attributes.get("id") == identifier]
+        assert len(found) == 1, f"{len(found)} elements with id {identifier}"
+        return found[0]
+
+    def everything(self) -> list[Element]:
+        return [e for child in self.children for e in (child, *child.everything())]
+
+    @property
+    def words(self) -> str:
+        return " ".join([self.text, *(child.words for child in self.children)])
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.root = Element("root", {})
+        self.open = [self.root]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(set(names)) == len(names), f"<{tag}> repeats an attribute: {names}"
+        element = Element(tag, dict(attrs))
+        self.open[-1].children.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open[-1].children.append(Element(tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open[-1].tag == tag, f"</{tag}> closes <{self.open[-1].tag}>"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].text += data
+
+
+def read_html(text: str) -> Element:
+    """Parses a page.
+
+    Raises:
+        AssertionError: A tag is not closed, or closed out of order.
+    """
+    reader = _Reader()
+    reader.feed(text)
+    reader.close()
+    assert len(reader.open) == 1, f"not closed: {[e.tag for e in reader.open[1:]]}"
+    return reader.root

@@ -1,0 +1,408 @@
+"""The HTML page: complete, self-contained, escaped, and honest when something is missing."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from pipeline.records import Limits, VerifyRecord
+from pipeline.report import ReportInputs, summarise
+from pipeline.report.inputs import STAGES
+from pipeline.report.page import render_html
+from tests.report import made_up
+from tests.report.reading import Element, read_html
+
+ORDER = [
+    "verdict", "figures", "front", "prediction", "model", "latency", "benchmark", "accuracy",
+    "parity", "search", "method",
+]  # fmt: skip
+MOST_BYTES = 2_000_000
+
+
+@pytest.fixture(scope="module")
+def inputs() -> ReportInputs:
+    return made_up.inputs()
+
+
+@pytest.fixture(scope="module")
+def html(inputs: ReportInputs) -> str:
+    return render(inputs)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Element:
+    return read_html(html)
+
+
+def render(inputs: ReportInputs) -> str:
+    return render_html(inputs, summarise(inputs))
+
+
+def words(page: Element, section: str) -> str:
+    return plain(page.by_id(section).words)
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\s+", " ", text.replace("\u00a0", " ").replace("\u202f", " "))
+
+
+def without(inputs: ReportInputs, *stages: str) -> ReportInputs:
+    return inputs.model_copy(update=dict.fromkeys(stages))
+
+
+def infeasible() -> ReportInputs:
+    full = made_up.inputs()
+    assert full.search is not None
+    nothing = {
+        "success": False,
+        "ranking": (),
+        "front": (),
+        "best_by_generation": (None, None),
+        "message": "the nearest network takes 0.21 ms (made up)",
+        "evaluated": tuple(
+            c.model_copy(update={"violation": 3.0}) for c in full.search.evaluated[:20]
+        ),
+    }
+    search = full.search.model_copy(update=nothing)
+    left = without(full, "verify", "retrain", "export", "benchmark")
+    return left.model_copy(update={"search": search})
+
+
+def test_sections_stand_in_order_each_with_a_heading_and_a_link(page: Element) -> None:
+    sections = [element.attributes["id"] for element in page.all("section")]
+    assert sections == ORDER
+    for element in page.all("section"):
+        assert len(element.all("h2")) == 1
+    links = [link.attributes["href"] for link in page.all("nav")[0].all("a")]
+    assert links == [f"#{anchor}" for anchor in ORDER]
+    assert len(page.all("h1")) == 1
+
+
+def test_nothing_is_loaded_from_anywhere(html: str, page: Element) -> None:
+    assert not re.findall(r"https?://|//[a-z0-9-]+\.[a-z]", html)
+    assert "url(" not in html
+    assert "@import" not in html
+    for element in page.everything():
+        assert element.tag not in {"iframe", "object", "embed", "base"}
+        assert "src" not in element.attributes
+        for name in ("href", "xlink:href"):
+            assert (element.attributes.get(name) or "#").startswith(("#", "data:,"))
+        assert "style" not in element.attributes  # the page's own policy forbids it
+        assert not [name for name in element.attributes if name.startswith("on")]
+
+
+def test_a_policy_forbids_everything_but_the_page_s_own_style_and_script(page: Element) -> None:
+    policy = page.all("meta", http_equiv="Content-Security-Policy")[0].attributes["content"] or ""
+    assert policy.startswith("default-src 'none'")
+    assert len(re.findall(r"'sha256-[A-Za-z0-9+/]{43}='", policy)) == 2
+    assert "unsafe" not in policy
+
+
+def test_size_and_ids(html: str, page: Element) -> None:
+    assert len(html.encode()) < MOST_BYTES
+    ids = Counter(e.attributes["id"] for e in page.everything() if "id" in e.attributes)
+    assert [name for name, number in ids.items() if number > 1] == []
+
+
+def test_ten_thousand_candidates_and_a_thousand_classes_stay_below_the_size() -> None:
+    full = made_up.inputs(class_names=tuple(f"class {i} of many" for i in range(1000)))
+    assert full.search is not None
+    many = full.search.model_copy(update={"evaluated": full.search.evaluated * 56})
+    html = render(full.model_copy(update={"search": many}))
+    assert len(html.encode()) < MOST_BYTES
+    read_html(html)
+    assert "least accurate are in report.json only" in html
+
+
+def test_every_plot_has_words_and_a_table(page: Element) -> None:
+    figures = page.all("figure")
+    assert len(figures) >= 9
+    for figure in figures:
+        plots = figure.all("svg", role="img")
+        assert plots
+        for plot in plots:
+            assert len(plot.attributes["aria-label"] or "") > 20
+            assert "viewbox" in plot.attributes
+            assert "width" not in plot.attributes
+        tables = figure.all("details")[0].all("table")
+        assert len(tables) == 1
+        assert len(tables[0].all("tr")) > 1
+    outside = [svg for svg in page.all("svg") if svg.attributes.get("role") != "img"]
+    assert all(svg.attributes.get("aria-hidden") == "true" for svg in outside)
+
+
+def test_tables_are_whole_and_scroll_inside_their_own_frame(page: Element) -> None:
+    framed = [table for frame in page.all("div", role="region") for table in frame.all("table")]
+    assert len(framed) == len(page.all("table"))
+    for frame in page.all("div", role="region"):
+        assert frame.attributes["tabindex"] == "0"
+        assert frame.attributes["aria-label"]
+    for table in page.all("table"):
+        headings = table.all("thead")[0].all("th", scope="col")
+        assert headings
+        for row in table.all("tr")[1:]:
+            assert len(row.all("td")) == len(headings), table.all("caption")[0].words
+        assert len(table.all("caption")) == 1
+
+
+def test_the_verdict_is_the_first_thing_said(page: Element) -> None:
+    verdict = words(page, "verdict")
+    assert "✓ Limits met" in verdict
+    assert "0.349 ± 0.002 ms on host/onnxruntime-fp32-b1-t1 (limit 0.36 ms)" in verdict
+    assert "14.7 M MACs (limit 16 M)" in verdict
+    assert "92.4 % accuracy on test" in verdict
+    assert "4.1 × 10⁻⁶" in verdict
+    assert page.all("div", **{"class": "verdict good"})
+
+
+def test_a_limit_not_met_is_said_in_words_and_colour() -> None:
+    page = read_html(render(made_up.inputs(winner_ms=0.41)))
+    assert page.all("div", **{"class": "verdict bad"})
+    assert "✕ Limits not met" in words(page, "verdict")
+    assert "does not meet the limits" in words(page, "verdict")
+    assert "13.9 % over the limit" in words(page, "figures")
+    bad = [cell.words for cell in page.by_id("figures").all("td", **{"class": "bad"})]
+    assert bad == ["✕ not met"]
+    assert page.by_id("front").all("polygon", **{"class": "winner is-over"})
+
+
+def test_a_margin_within_the_noise_is_told() -> None:
+    page = read_html(render(made_up.inputs(winner_ms=0.359)))
+    assert "✓ Limits met" in words(page, "verdict")
+    assert "smaller than twice the uncertainty" in words(page, "verdict")
+    assert "✓ met, narrowly" in words(page, "figures")
+
+
+def test_an_infeasible_search_says_so_and_how_far_off() -> None:
+    page = read_html(render(infeasible()))
+    verdict = words(page, "verdict")
+    assert "✕ Not possible" in verdict
+    assert "the nearest network takes 0.21 ms (made up)" in verdict
+    assert "Change the recipe and run again" in words(page, "model")
+    assert "the search found no network within the limits" in words(page, "benchmark")
+    assert page.by_id("front").all("path", **{"class": "cloud-over"})
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_missing_record_names_its_stage_and_command(inputs: ReportInputs, stage: str) -> None:
+    page = read_html(render(without(inputs, stage)))
+    assert [element.attributes["id"] for element in page.all("section")] == ORDER
+    boxes = [plain(box.words) for box in page.all("div", **{"class": "missing"})]
+    assert any(f"The {stage} stage has not run." in box for box in boxes)
+    assert any(f"python run_pipeline.py {stage} --recipe made-up" in box for box in boxes)
+
+
+@pytest.mark.parametrize("number", range(len(STAGES)))
+def test_a_run_that_was_stopped_anywhere_has_a_report(inputs: ReportInputs, number: int) -> None:
+    page = read_html(render(without(inputs, *STAGES[number:])))
+    for element in page.all("section"):
+        assert len(plain(element.words)) > 30, element.attributes["id"]
+
+
+def test_a_run_with_nothing_done_says_where_to_begin() -> None:
+    page = read_html(render(ReportInputs(name="new", recipe={"name": "demo"})))
+    assert "? Not measured yet" in words(page, "verdict")
+    assert "python run_pipeline.py search --recipe demo" in words(page, "verdict")
+    assert page.all("svg", role="img") == []
+
+
+def test_hostile_names_are_text() -> None:
+    hostile = tuple(f"<script>alert({i})</script>\"'><img src=x>" for i in range(10))
+    full = made_up.inputs(class_names=hostile)
+    page = read_html(render(full.model_copy(update={"name": "</title><script>alert(1)</script>"})))
+    assert len(page.all("script")) == 1
+    assert page.all("img") == []
+    assert "<script>alert(3)</script>" in page.by_id("accuracy").words
+    assert page.all("h1")[0].words == "</title><script>alert(1)</script>"
+
+
+def test_a_hostile_recipe_name_is_quoted_in_commands() -> None:
+    inputs = ReportInputs(name="x", recipe={"name": "a; rm -rf b"})
+    assert inputs.command("run") == "python run_pipeline.py run --recipe 'a; rm -rf b'"
+
+
+def test_the_network_is_drawn_in_the_paper_s_notation(inputs: ReportInputs, page: Element) -> None:
+    architecture = summarise(inputs).architecture
+    assert architecture is not None
+    wide, narrow = page.by_id("model").all("svg", role="img")
+    assert len(wide.all("rect", **{"class": "tile"})) == architecture.depth + 3
+    assert len(narrow.all("rect", **{"class": "tile"})) == architecture.depth + 3
+    labels = [text.words for text in wide.all("text", **{"class": "tile-label"})]
+    assert labels[:3] == ["Conv 3×3", "DS 3×3", "MB6 3×3"]
+    assert architecture.short in words(page, "model")
+    rows = page.by_id("model").all("tbody")[0].all("tr")
+    assert [row.all("td")[0].words.strip() for row in rows][2] == "blocks.1.0"
+    totals = plain(page.by_id("model").all("tfoot")[0].words)
+    assert "14.7 M" in totals
+
+
+def test_the_front_shows_limits_verified_candidates_and_the_winner(page: Element) -> None:
+    front = page.by_id("front")
+    plot = front.all("svg", role="img")[0]
+    assert len(plot.all("line", **{"class": "limit"})) == 1
+    assert len(plot.all("polygon", **{"class": "winner"})) == 1
+    assert len(plot.all("polygon", **{"class": "within"})) == 3
+    assert len(plot.all("path", **{"class": "over"})) == 1
+    assert len(plot.all("polyline", **{"class": "front"})) == 1
+    assert "limit 0.36 ms" in plain(plot.words)
+    assert "limit 16 M MACs" in words(page, "front")
+    assert "cream-14" not in front.words
+
+
+def test_predictions_stand_beside_the_baseline_that_counts_macs(page: Element) -> None:
+    prediction = words(page, "prediction")
+    assert "errs by 1.5 % on average; a line fitted to MACs alone by 5.7 %" in prediction
+    assert "stated uncertainty ±1.9 %" in prediction
+    plots = page.by_id("prediction").all("svg", role="img")
+    for plot in plots[:2]:
+        assert len(plot.all("circle", **{"class": "calibration"})) == 10
+        assert len(plot.all("polygon", **{"class": "within"})) == 5
+        assert len(plot.all("rect", **{"class": "benchmarked"})) == 1
+
+
+def test_a_table_worse_than_counting_is_admitted(inputs: ReportInputs) -> None:
+    assert inputs.profile is not None
+    worse = inputs.profile.calibration.model_copy(update={"flops_mape_percent": 1.2})
+    profile = inputs.profile.model_copy(update={"calibration": worse})
+    page = read_html(render(inputs.model_copy(update={"profile": profile})))
+    assert "no better than counting here" in words(page, "prediction")
+
+
+@pytest.mark.parametrize(
+    ("runs", "p90", "p99"), [(40, False, False), (96, True, False), (672, True, True)]
+)
+def test_only_percentiles_the_sample_supports(runs: int, p90: bool, p99: bool) -> None:
+    page = read_html(render(made_up.inputs(runs=runs)))
+    table = page.by_id("benchmark").all("table")[0]
+    headings = [plain(h.words).strip() for h in table.all("th")]
+    chosen = [plain(cell.words).strip() for cell in table.all("tbody")[0].all("tr")[0].all("td")]
+    values = dict(zip(headings, chosen, strict=True))
+    assert values["p90"].endswith("ms") is p90
+    assert values["p99"].endswith("ms") is p99
+    if not p99:
+        assert values["p99"] == "under 662 runs"
+    plot = page.by_id("latency").all("svg", role="img")[0]
+    assert bool(plot.all("polygon", **{"class": "stat-p90"})) is p90
+
+
+def test_a_failed_benchmark_is_a_row_with_its_reason(page: Element) -> None:
+    row = next(r for r in page.by_id("benchmark").all("tr") if "lcnet_100" in r.words)
+    assert "failed: node Conv_3 is not supported" in row.words
+    assert "failed" in words(page, "benchmark")
+
+
+def test_a_benchmark_in_which_the_chosen_network_failed(inputs: ReportInputs) -> None:
+    assert inputs.benchmark is not None
+    first, *others = inputs.benchmark.results
+    gone = first.model_copy(
+        update={"latency_ms": None, "samples_ms": (), "n": 0, "error": "no such kernel"}
+    )
+    record = inputs.benchmark.model_copy(update={"results": (gone, *others)})
+    changed = inputs.model_copy(update={"benchmark": record})
+    assert summarise(changed).main_check is not None
+    page = read_html(render(changed))
+    assert "the latency is that of its verification" in words(page, "verdict")
+    assert "The chosen network itself was not timed" in words(page, "latency")
+    assert "failed: no such kernel" in words(page, "benchmark")
+
+
+def test_candidates_dropped_at_verification_and_why(page: Element) -> None:
+    search = words(page, "search")
+    assert "5 candidates of the search measured on the device; 1 dropped" in search
+    assert "2.1 % over the limit of 0.36 ms" in search
+    assert "✕ dropped" in search
+    assert "✓ chosen" in search
+
+
+def test_no_winner_at_verification(inputs: ReportInputs) -> None:
+    assert inputs.verify is not None
+    over = tuple(c.model_copy(update={"verdict": "over"}) for c in inputs.verify.candidates)
+    verify = inputs.verify.model_copy(update={"candidates": over, "winner": -1})
+    changed = without(inputs, "retrain", "export", "benchmark").model_copy(
+        update={"verify": verify}
+    )
+    page = read_html(render(changed))
+    assert "no candidate is within the limits, measured" in words(page, "search")
+
+
+def test_records_of_different_runs_are_noticed(inputs: ReportInputs) -> None:
+    assert inputs.verify is not None
+    verify = inputs.verify.model_copy(update={"winner": 2})
+    page = read_html(render(inputs.model_copy(update={"verify": verify})))
+    assert "records of different runs are mixed" in words(page, "verdict")
+
+
+def test_the_method_explains_and_names_everything(page: Element) -> None:
+    method = words(page, "method")
+    for phrase in (
+        "“Typical” is the one latency",
+        "one MAC is two floating-point operations",
+        "visits to each model",
+        "Made-up CPU @ 2.0 GHz",
+        "avx2 avx512f avx512_vnni",
+        "onnxruntime 1.32.0",
+        "+1.0 %",  # drift of the control network
+        "python run_pipeline.py run --recipe made-up",
+        "0123456789abcdef" * 4,
+        "latency_tables/made-up-cpu-2c/onnxruntime-fp32-b1-t1.jsonl",
+        "54 000",
+        "ab" * 32,
+    ):
+        assert phrase in method, phrase
+
+
+def test_machines_that_differ_get_a_column_each(inputs: ReportInputs) -> None:
+    assert inputs.benchmark is not None
+    other = inputs.benchmark.environment.model_copy(update={"cpu": "Another CPU"})
+    record = inputs.benchmark.model_copy(update={"environment": other})
+    page = read_html(render(inputs.model_copy(update={"benchmark": record})))
+    table = next(t for t in page.by_id("method").all("table") if "Another CPU" in t.words)
+    headings = [h.words.strip() for h in table.all("th")]
+    assert headings == ["What", "profile, train, verify, retrain, export", "benchmark"]
+
+
+def test_a_travelling_limit_says_where_its_milliseconds_come_from(inputs: ReportInputs) -> None:
+    recipe = {"name": "made-up", "limits": {"latency_of_cream_14": 1.36, "latency_ms": None}}
+    page = read_html(render(inputs.model_copy(update={"recipe": recipe})))
+    assert "1.36 × the 0.264 ms of cream-14" in words(page, "figures")
+
+
+def test_every_kind_of_limit(inputs: ReportInputs) -> None:
+    limits = Limits(
+        macs=16e6, macs_min=2e7, params=5e6, latency_ms={made_up.TARGET: 0.36, "other/x-fp32-b1": 1}
+    )
+    assert inputs.verify is not None
+    verify: VerifyRecord = inputs.verify.model_copy(update={"limits": limits})
+    page = read_html(render(inputs.model_copy(update={"verify": verify})))
+    figures = words(page, "figures")
+    assert "latency on other/x-fp32-b1 ? not measured" in figures
+    assert "MACs, lower bound ✕ not met" in figures
+    assert "parameters ✓ met" in figures
+    assert "✕ Limits not met" in words(page, "verdict")
+
+
+def test_one_epoch_one_generation_one_candidate(inputs: ReportInputs) -> None:
+    assert inputs.train is not None
+    assert inputs.search is not None
+    train = inputs.train.model_copy(update={"epochs": inputs.train.epochs[:1]})
+    search = inputs.search.model_copy(
+        update={
+            "best_by_generation": (81.0,),
+            "evaluated": inputs.search.evaluated[:1],
+            "front": (0,),
+            "ranking": (0,),
+        }
+    )
+    read_html(render(inputs.model_copy(update={"train": train, "search": search})))
+
+
+def test_a_search_without_scores_draws_no_cloud(inputs: ReportInputs) -> None:
+    assert inputs.search is not None
+    unscored = tuple(
+        c.model_copy(update={"accuracy_percent": None}) for c in inputs.search.evaluated[:5]
+    )
+    search = inputs.search.model_copy(update={"evaluated": unscored, "front": (), "ranking": ()})
+    page = read_html(render(inputs.model_copy(update={"search": search})))
+    assert "no network was scored" in words(page, "front")

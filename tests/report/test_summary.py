@@ -1,0 +1,142 @@
+"""Does the chosen network meet the limits, measured? Decided once, for page, Markdown and JSON."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.cost import architecture_cost
+from pipeline.records import Limits
+from pipeline.report import ReportInputs, summarise
+from pipeline.report.limits import check_limits
+from pipeline.report.summary import sampling_std_percent
+from tests.report import made_up
+
+
+@pytest.fixture(scope="module")
+def inputs() -> ReportInputs:
+    return made_up.inputs()
+
+
+def test_figures_of_a_complete_run(inputs: ReportInputs) -> None:
+    summary = summarise(inputs)
+    assert inputs.verify is not None
+    winner = inputs.verify.candidates[1].candidate
+    assert summary.verdict == "met"
+    assert summary.architecture == winner.architecture
+    assert summary.name == "made-up-cream"
+    assert summary.target == made_up.TARGET
+    assert summary.limit_ms == made_up.LIMIT_MS
+    assert summary.measured_ms == 0.349
+    assert summary.predicted_ms == winner.latency_ms[made_up.TARGET]
+    cost = architecture_cost(winner.architecture)
+    assert (summary.macs, summary.params) == (cost.macs, cost.params)
+    assert summary.shared_weights_accuracy_percent == winner.accuracy_percent
+    assert summary.search_validation_accuracy_percent == 92.8
+    assert summary.test_accuracy_percent == 92.41
+    assert summary.test_accuracy_std_percent == pytest.approx(0.2648, abs=1e-3)
+    assert summary.parity is not None
+    assert summary.parity.top1_agreement == 1.0
+    assert [file.path for file in summary.files][-1] == "model.onnx"
+
+
+def test_the_benchmark_decides_over_verification(inputs: ReportInputs) -> None:
+    check = summarise(inputs).main_check
+    assert check is not None
+    assert check.measured_by == "benchmark"
+    assert check.margin_percent == pytest.approx(100 * (1 - 0.349 / made_up.LIMIT_MS))
+    slower = summarise(made_up.inputs(winner_ms=0.37))
+    assert slower.verdict == "not met"
+
+
+def test_without_a_benchmark_verification_decides(inputs: ReportInputs) -> None:
+    check = summarise(inputs.model_copy(update={"benchmark": None})).main_check
+    assert check is not None
+    assert check.measured_by == "verify"
+    assert check.verdict == "met"
+
+
+def test_a_prediction_is_not_a_measurement(inputs: ReportInputs) -> None:
+    nothing = dict.fromkeys(("verify", "retrain", "export", "benchmark"))
+    summary = summarise(inputs.model_copy(update=nothing))
+    assert summary.verdict == "not measured"
+    assert summary.measured_ms is None
+    assert summary.predicted_ms is not None
+    assert "predicted" in summary.sentence
+
+
+def test_a_reference_of_the_same_shape_is_not_the_chosen_network(inputs: ReportInputs) -> None:
+    assert inputs.benchmark is not None
+    chosen = inputs.benchmark.results[0]
+    twin = chosen.model_copy(
+        update={"name": "twin", "is_reference": True, "latency_ms": chosen.latency_ms.model_copy(
+            update={"typical": 9.0})}
+    )  # fmt: skip
+    record = inputs.benchmark.model_copy(update={"results": (twin, chosen)})
+    assert summarise(inputs.model_copy(update={"benchmark": record})).measured_ms == 0.349
+
+
+def test_host_and_the_machine_s_own_name_are_one_target(inputs: ReportInputs) -> None:
+    assert inputs.benchmark is not None
+    own = made_up.TARGET.replace("host", "made-up-cpu-2c")
+    results = tuple(r.model_copy(update={"target": own}) for r in inputs.benchmark.results)
+    record = inputs.benchmark.model_copy(update={"results": results})
+    check = summarise(inputs.model_copy(update={"benchmark": record})).main_check
+    assert check is not None
+    assert check.measured_by == "benchmark"
+
+
+def test_another_machine_s_host_is_another_target(inputs: ReportInputs) -> None:
+    assert inputs.benchmark is not None
+    elsewhere = inputs.benchmark.environment.model_copy(update={"device": "another-1c"})
+    record = inputs.benchmark.model_copy(update={"environment": elsewhere})
+    check = summarise(inputs.model_copy(update={"benchmark": record})).main_check
+    assert check is not None
+    assert check.measured_by == "verify"
+
+
+def test_retraining_of_another_network_lends_no_accuracy(inputs: ReportInputs) -> None:
+    assert inputs.retrain is not None
+    assert inputs.search is not None
+    other = next(
+        c.architecture
+        for c in inputs.search.evaluated
+        if c.architecture != inputs.retrain.architecture
+    )
+    retrain = inputs.retrain.model_copy(update={"architecture": other})
+    summary = summarise(inputs.model_copy(update={"retrain": retrain}))
+    assert summary.test_accuracy_percent is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "verdict"),
+    [
+        (Limits(macs=1e6), "not met"),
+        (Limits(macs=1e9), "met"),
+        (Limits(macs_min=1e9), "not met"),
+        (Limits(macs_min=1e6), "met"),
+        (Limits(params=1e5), "not met"),
+        (Limits(params=1e8), "met"),
+        (Limits(latency_ms={made_up.TARGET: 0.349}), "met"),
+        (Limits(latency_ms={made_up.TARGET: 0.3489}), "not met"),
+        (Limits(latency_ms={"elsewhere/x-fp32-b1": 1.0}), "not measured"),
+    ],
+)
+def test_each_limit_by_itself(inputs: ReportInputs, limits: Limits, verdict: str) -> None:
+    architecture = summarise(inputs).architecture
+    assert architecture is not None
+    checks = check_limits(inputs, limits, architecture, architecture_cost(architecture))
+    assert [check.verdict for check in checks] == [verdict]
+
+
+def test_without_limits_there_is_nothing_to_meet(inputs: ReportInputs) -> None:
+    assert inputs.verify is not None
+    verify = inputs.verify.model_copy(update={"limits": Limits()})
+    summary = summarise(inputs.model_copy(update={"verify": verify}))
+    assert summary.verdict == "no limits"
+    assert "14.7" in summary.sentence
+
+
+def test_sampling_error_of_an_accuracy() -> None:
+    assert sampling_std_percent(50.0, 10_000) == pytest.approx(0.5)
+    assert sampling_std_percent(100.0, 10_000) == 0.0
+    assert sampling_std_percent(90.0, 0) is None
