@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 from pipeline.device import Environment
 from pipeline.measure import LatencyStats, TimingProtocol
@@ -32,6 +32,7 @@ from pipeline.report.formatting import (
 from pipeline.report.inputs import STAGES, ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.summary import Summary
+from pipeline.workspace import run_dir
 
 _TYPICAL = (
     "“Typical” is the one latency that limits, tables, verification and benchmarks use. Every model"
@@ -236,21 +237,24 @@ def _commands(inputs: ReportInputs, summary: Summary) -> Iterator[Block]:
             "The chosen network on another machine, random weights",
             f"python run_pipeline.py benchmark --arch {arch}{target}",
         )
-    yield _times(inputs)
-    yield Code("The resolved recipe", _recipe_text(inputs), folded=True)
+    done = [(stage, getattr(inputs, stage)) for stage in STAGES]
+    seconds: dict[str, float] = {
+        stage: float(record.seconds) for stage, record in done if record is not None
+    }
+    if seconds:
+        yield _times(seconds)
+    where = run_dir(inputs.name) / "recipe.yaml"
+    label = f"The recipe with every default and override, as kept in {where}"
+    yield Code(label, _recipe_text(inputs), folded=True)
 
 
-def _times(inputs: ReportInputs) -> Table:
-    records = [(stage, getattr(inputs, stage)) for stage in STAGES]
-    done = [(stage, float(record.seconds)) for stage, record in records if record is not None]
-    rows: Sequence[tuple[Cell, ...]] = [
-        (Cell(stage), Cell(duration(seconds), seconds)) for stage, seconds in done
-    ]
-    total = sum(seconds for _, seconds in done)
+def _times(seconds: Mapping[str, float]) -> Table:
+    total = sum(seconds.values())
+    rows = tuple((Cell(stage), Cell(duration(took), took)) for stage, took in seconds.items())
     return Table(
         "Time each stage took.",
         columns("Stage", "#Time"),
-        tuple(rows),
+        rows,
         totals=(Cell("all"), Cell(duration(total), total)),
     )
 

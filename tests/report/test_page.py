@@ -134,9 +134,9 @@ def test_every_plot_has_words_and_a_table(page: Element) -> None:
 
 
 def test_tables_are_whole_and_scroll_inside_their_own_frame(page: Element) -> None:
-    framed = [table for frame in page.all("div", role="region") for table in frame.all("table")]
+    framed = [table for frame in page.all("div", role="group") for table in frame.all("table")]
     assert len(framed) == len(page.all("table"))
-    for frame in page.all("div", role="region"):
+    for frame in page.all("div", role="group"):
         assert frame.attributes["tabindex"] == "0"
         assert frame.attributes["aria-label"]
     for table in page.all("table"):
