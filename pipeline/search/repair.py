@@ -7,8 +7,6 @@ comes from above ends close under the limits, where the most accurate architectu
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from pipeline.encoding import Floats, Rows
@@ -17,7 +15,9 @@ from pipeline.search.constraints import Costs, violation
 from pipeline.search.variation import Random, Variation
 
 _NEIGHBOURS = 16
-"""Neighbours looked at in a step: enough to find a way down, few enough that ways differ."""
+"""Neighbours looked at in a step: enough to find a way, few enough that ways differ."""
+_STEPS_A_SLOT = 6
+"""Steps before a row is given up, for each slot it has."""
 
 
 def repair(
@@ -39,47 +39,17 @@ def repair(
     Returns:
         The rows and what violation is left of each; 0 where the repair succeeded.
     """
-
-    def some(outside: Rows) -> Rows:
-        return variation.nearby(outside, _NEIGHBOURS, rng)
-
-    return _walk(rows, some, costs, limits, steps=6 * variation.slots, patient=True)
-
-
-def descend(rows: Rows, variation: Variation, costs: Costs, limits: Limits) -> tuple[Rows, Floats]:
-    """Moves rows as near to the limits as steps of one slot lead; slower and more thorough.
-
-    With a single limit on an additive cost that is as near as the space comes. Arguments and
-    result as in `repair`.
-    """
-    steps = 2 * variation.slots
-    return _walk(rows, variation.neighbours, costs, limits, steps=steps, patient=False)
-
-
-def _walk(
-    rows: Rows,
-    neighbours: Callable[[Rows], Rows],
-    costs: Costs,
-    limits: Limits,
-    *,
-    steps: int,
-    patient: bool,
-) -> tuple[Rows, Floats]:
-    """Walks while a row is outside and steps are left; impatiently, only while rows move."""
     rows = rows.copy()
     left = violation(costs(rows), limits)
-    for _ in range(steps):
+    for _ in range(_STEPS_A_SLOT * variation.slots):
         outside = np.flatnonzero(left > 0)
         if not len(outside):
             break
-        around = neighbours(rows[outside])
-        theirs = violation(costs(around), limits).reshape(len(outside), -1)
-        best = theirs.argmin(axis=1)
-        least = theirs[np.arange(len(outside)), best]
+        around = variation.nearby(rows[outside], _NEIGHBOURS, rng)
+        theirs = violation(costs(around), limits).reshape(len(outside), _NEIGHBOURS)
+        line, best = np.arange(len(outside)), theirs.argmin(axis=1)
+        least = theirs[line, best]
         moves = least < left[outside]
-        if not (patient or moves.any()):
-            break
-        chosen = around.reshape(*theirs.shape, -1)[np.arange(len(outside)), best]
-        rows[outside[moves]] = chosen[moves]
+        rows[outside[moves]] = around.reshape(*theirs.shape, -1)[line, best][moves]
         left[outside[moves]] = least[moves]
     return rows, left

@@ -7,7 +7,7 @@ import numpy as np
 from pipeline.encoding import Floats, Rows
 from pipeline.records import Limits
 from pipeline.search.constraints import Costs
-from pipeline.search.repair import descend, repair
+from pipeline.search.repair import repair
 from pipeline.search.variation import Random, Variation
 
 _MORE = 64
@@ -21,8 +21,7 @@ def seed_rows(
 
     A third is uniform (one operator, one depth), a third comes down from the deepest networks and
     so ends close under the limits, the rest is random; all are repaired. Only where that leaves
-    nothing inside, they and more random rows go down as far as single steps lead, and from there
-    on along random ways.
+    nothing inside, they go on together with more random rows.
 
     Args:
         variation: The space's rows.
@@ -37,7 +36,6 @@ def seed_rows(
     rows, left = repair(_starts(variation, n, rng), variation, costs, limits, rng)
     if (left > 0).all():
         rows = np.concatenate([rows, variation.random(_MORE, rng)])
-        rows, left = descend(rows, variation, costs, limits)
         rows, left = repair(rows, variation, costs, limits, rng)
     order = np.argsort(left, kind="stable")
     return rows[order], left[order]

@@ -88,14 +88,6 @@ class Variation:
             codes[line[changes], slot[changes]] = code[changes]
         return self._changed(many, codes)
 
-    def neighbours(self, rows: Rows) -> Rows:
-        """Every row that differs in one slot; grouped like `nearby`, the row itself among them."""
-        slot, code = np.mgrid[0 : self.slots, 0 : self.operators + 1].reshape(2, -1)
-        many = rows.repeat(len(slot), axis=0)
-        codes = many[:, 1:].copy()
-        codes[np.arange(len(many)), np.tile(slot, len(rows))] = np.tile(code, len(rows))
-        return self._changed(many, codes)
-
     def _changed(self, before: Rows, codes: np.ndarray) -> Rows:
         stages = codes.reshape(-1, self.stages, self.max_depth)
         emptied = ~stages.any(axis=2, keepdims=True)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
-from pipeline.records import Limits, SearchRecord
+from pipeline.records import LatencyPrediction, Limits, SearchRecord
 from pipeline.search.constraints import violation
 from pipeline.search.evolution import SearchSettings
 from pipeline.search.front import pareto_front
@@ -104,11 +104,23 @@ def test_front_and_ranking_are_those_of_the_evaluated(toy):
 def test_ties_go_to_the_faster_then_the_smaller(toy):
     problem = toy()
     record = problem.search(Limits(macs=40e6), settings=SMALL, score=lambda architecture: 50.0)
-    keys = [
-        (c.latency_ms[CPU].typical, c.macs, c.architecture.short)
-        for c in (record.evaluated[index] for index in record.ranking)
-    ]
+    ranked = [record.evaluated[index] for index in record.ranking]
+    keys = [(c.latency_ms[CPU].typical, c.macs, c.architecture.short) for c in ranked]
     assert keys == sorted(keys)
+
+
+def test_equal_accuracy_and_latency_leave_it_to_the_macs(toy):
+    problem = toy()
+    record = problem.search(
+        Limits(macs=40e6),
+        settings=SMALL,
+        score=lambda architecture: 50.0,
+        predict=lambda architecture: {CPU: LatencyPrediction(typical=1.0, std=0.1)},
+    )
+    ranked = [record.evaluated[index] for index in record.ranking]
+    keys = [(c.macs, c.architecture.short) for c in ranked]
+    assert keys == sorted(keys)
+    assert len(record.front) == len(record.evaluated)
 
 
 def test_the_best_so_far_never_falls_and_is_reported_for_each_generation(toy):
@@ -161,6 +173,14 @@ def test_a_killed_search_goes_on_to_the_same_record(toy, killed_after):
     assert same(whole, again)
     assert len(problem.scored) == SMALL.budget - killed_after
     assert len(journal) == SMALL.budget
+
+
+def test_an_accuracy_of_0_is_known_as_well(toy):
+    problem = toy(1, 2)
+    everything = {problem.decode(row).short: 0.0 for row in problem.every_row()}
+    record = problem.search(Limits(), settings=SMALL, cache=everything)
+    assert len(record.evaluated) == 32
+    assert problem.scored == []
 
 
 def test_nothing_is_scored_twice_and_all_that_is_scored_is_told(toy):

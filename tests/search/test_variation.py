@@ -36,7 +36,6 @@ def test_all_that_comes_out_is_an_architecture(toy, shape, seed):
         variation.mutate(rows, rng.random(), rng),
         variation.cross(rows, variation.random(4, rng), rng),
         variation.nearby(rows, 3, rng),
-        variation.neighbours(rows[:1]),
     ):
         assert_architectures(problem, found)
 
@@ -78,24 +77,8 @@ def test_mutation_changes_as_much_as_it_is_told(toy):
         (variation.mutate(rows, probability, rng) != rows).sum(axis=1).mean()
         for probability in (0.0, 0.1, 0.5)
     ]
-    assert changed[0] < 1.2 < changed[1] < changed[2]
-
-
-def test_neighbours_are_all_that_differ_in_one_slot(toy):
-    problem = toy(2, 2)
-    row = problem.every_row()[3210]
-    found = {tuple(r) for r in problem.variation.neighbours(row[None])}
-    # By definition: draw one slot anew, close the gap, keep at least one block a stage.
-    expected = set()
-    for slot in range(10):
-        for code in range(3):
-            codes = row[1:].copy()
-            codes[slot] = code
-            stages = codes.reshape(5, 2)
-            if stages.any(axis=1).all():
-                closed = [sorted(stage, key=lambda c: c == 0) for stage in stages.tolist()]
-                expected.add((row[0], *np.ravel(closed)))
-    assert found == expected | {tuple(row)}
+    # Without further chance one slot is drawn anew, now and then as it was.
+    assert 0.7 < changed[0] < 1.2 < changed[1] < changed[2]
 
 
 def test_nearby_rows_are_one_or_two_slots_away_and_grouped(toy):
