@@ -36,8 +36,8 @@ def against_flops(calibration: Calibration, fresh: Sequence[float]) -> list[Bloc
             tuple(_error_rows(calibration, fresh, networks)),
         ),
         caption=(
-            "The first two are leave-one-out: each calibration network predicted by a fit on the"
-            f" others ({networks})."
+            "“Latency table” and “MACs alone” are leave-one-out: each calibration network predicted"
+            f" by a fit on the others ({networks})."
         ),
     )
     facts = Table(
