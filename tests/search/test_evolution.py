@@ -117,3 +117,16 @@ def test_the_budget_is_population_times_generations():
 def test_settings_that_make_no_sense_are_refused(changes):
     with pytest.raises(ValidationError):
         SearchSettings(**changes)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_narrow_window_is_found_from_few_seeds(toy, seed):
+    problem = toy()
+    _, left = seed_rows(
+        problem.variation,
+        2,
+        costs=problem.costs,
+        limits=Limits(macs=30.001e6, macs_min=30e6, params=3.5e6, latency_ms={CPU: 6.9}),
+        rng=np.random.default_rng(seed),
+    )
+    assert left[0] == 0
