@@ -108,7 +108,7 @@ def _print_summary(summary: Summary) -> None:
         ],
         [
             "measured",
-            f"{shown(summary.measured_ms, '{:.4g}')} ± {shown(summary.measured_std_ms, '{:.2g}')} ms",
+            shown(summary.measured_ms, "{:.4g}") + shown(summary.measured_std_ms, " ± {:.2g} ms"),
         ],
         ["MACs", shown(summary.macs and summary.macs / 1e6, "{:.2f} M")],
         ["parameters", shown(summary.params and summary.params / 1e6, "{:.3f} M")],

@@ -61,6 +61,11 @@ class Target(BaseModel):
             )
         return cls.model_validate({k: v for k, v in match.groupdict().items() if v is not None})
 
+    @staticmethod
+    def is_name(text: str) -> bool:
+        """Whether a text has the form of a target's name."""
+        return _TARGET.fullmatch(text) is not None
+
     @property
     def name(self) -> str:
         """The whole name, device included."""

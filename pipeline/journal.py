@@ -25,6 +25,7 @@ from pipeline.measure import Visit
 
 Header = Mapping[str, Any]
 SCHEMA_VERSION = 1
+_SEAL = b'{"crc":"'
 
 
 def read_journal(path: Path) -> tuple[dict[str, Any], list[Visit]]:
@@ -108,12 +109,13 @@ class Journal:
 
     def _take_up(self, header: Header) -> None:
         with storage_errors(self.path):
-            if os.fstat(self._file).st_size:
-                _drop_cut_line(self.path, self._file)
+            content = self.path.read_bytes()
+            if b"\n" not in content and _SEAL.startswith(content[: len(_SEAL)]):
+                os.ftruncate(self._file, 0)  # cut while the header was written
         if os.fstat(self._file).st_size == 0:
             self._write({"header": {"schema_version": SCHEMA_VERSION, **header}})
             return
-        found, self.visits, _ = _parse(self.path)
+        found, self.visits, damaged_last = _parse(self.path)
         given = json.loads(json.dumps({"schema_version": SCHEMA_VERSION, **header}))
         differing = _differences(found, given)
         if differing:
@@ -121,6 +123,14 @@ class Journal:
                 f"{self.path} was measured under other conditions: " + "; ".join(differing),
                 hint="measure anew beside it: move the file away, then run the same command",
             )
+        if damaged_last is not None:
+            self._drop_last_line(content)
+
+    def _drop_last_line(self, content: bytes) -> None:
+        last = content.splitlines(keepends=True)[-1]
+        with storage_errors(self.path):
+            os.ftruncate(self._file, len(content) - len(last))
+            os.fsync(self._file)
 
     def _write(self, content: dict[str, Any]) -> None:
         line = _seal(content)
@@ -147,7 +157,7 @@ def _unseal(line: bytes) -> dict[str, Any] | None:
         outer = json.loads(line)
         body = json.dumps(outer["line"], separators=(",", ":"))
         sound = f"{zlib.crc32(body.encode()):08x}" == outer["crc"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     content: dict[str, Any] = outer["line"]
     return content if sound else None
@@ -158,7 +168,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], list[Visit], int | None]:
     with storage_errors(path):
         lines = path.read_bytes().splitlines(keepends=True)
     header: dict[str, Any] | None = None
-    visits = []
+    visits: list[Visit] = []
     for number, line in enumerate(lines, start=1):
         content = _unseal(line)
         if content is None or not line.endswith(b"\n"):
@@ -195,18 +205,6 @@ def _visit(content: dict[str, Any], path: Path, number: int) -> Visit:
         return Visit.model_validate(content.get("visit"))
     except ValidationError:
         raise TableError(f"{path}:{number}: the line holds no visit") from None
-
-
-def _drop_cut_line(path: Path, file: int) -> None:
-    """Truncates a journal to its last whole line."""
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    last = data[:whole].rstrip(b"\n").rfind(b"\n") + 1
-    if whole and _unseal(data[last:whole]) is None:
-        whole = last
-    if whole < len(data):
-        os.ftruncate(file, whole)
-        os.fsync(file)
 
 
 def _differences(found: Mapping[str, Any], given: Mapping[str, Any], at: str = "") -> list[str]:

@@ -53,7 +53,7 @@ def stages() -> tuple[Stage, ...]:
         Stage(
             "benchmark", ("profile", "retrain", "export"), _part("benchmark", "seed"), _benchmark
         ),
-        Stage("report", _BEFORE_REPORT, _part("name"), _report),
+        Stage("report", _BEFORE_REPORT, _everything, _report),
     )
 
 
@@ -79,6 +79,10 @@ def find_stage(name: str) -> Stage:
     if name not in by_name:
         raise UnknownNameError.of("stage", name, by_name)
     return by_name[name]
+
+
+def _everything(recipe: Recipe) -> Mapping[str, Any]:
+    return recipe.model_dump(mode="json")
 
 
 def _part(*sections: str) -> Any:

@@ -16,11 +16,10 @@ from pipeline.campaign import CONTROL_NETWORK, Campaign, run_campaign
 from pipeline.device import Target, environment
 from pipeline.errors import InfeasibleError
 from pipeline.export_cache import export_all
-from pipeline.measure import TimingProtocol
+from pipeline.measure import LatencyStats, TimingProtocol
 from pipeline.progress import Progress, silent
 from pipeline.records import (
     Candidate,
-    LatencyStats,
     Limits,
     SearchRecord,
     VerifiedCandidate,

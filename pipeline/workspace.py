@@ -51,7 +51,9 @@ def all_targets_with_tables() -> list[Target]:
     for root in [Path(), *_SHIPPED]:
         for path in sorted((root / TABLES).glob("*/*.jsonl")):
             device = HOST if path.parent.name == host_slug() else path.parent.name
-            found.setdefault(f"{device}/{path.stem}", Target.parse(f"{device}/{path.stem}"))
+            name = f"{device}/{path.stem}"
+            if Target.is_name(name):
+                found.setdefault(name, Target.parse(name))
     return list(found.values())
 
 

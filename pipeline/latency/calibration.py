@@ -137,7 +137,8 @@ def _features(sums_ms: Floats, depths: NDArray[np.generic]) -> Floats:
 def _fit(features: Floats, truth: Floats) -> Floats:
     """Least squares of relative errors: every network counts the same, fast or slow."""
     weighted = features / truth[:, None]
-    return np.linalg.lstsq(weighted, np.ones(len(truth)), rcond=None)[0]
+    found = np.linalg.lstsq(weighted, np.ones(len(truth)), rcond=None)[0]
+    return np.asarray(found, dtype=np.float64)
 
 
 def _leave_one_out(features: Floats, truth: Floats) -> Floats:

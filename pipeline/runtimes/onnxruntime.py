@@ -21,7 +21,7 @@ from pipeline.errors import MeasurementError, UnavailableError
 from pipeline.runtimes import Feed
 
 _PROVIDERS = ["CPUExecutionProvider"]
-_TYPES = {
+_TYPES: dict[str, np.dtype[np.generic]] = {
     "tensor(float)": np.dtype(np.float32),
     "tensor(float16)": np.dtype(np.float16),
     "tensor(int64)": np.dtype(np.int64),
@@ -85,7 +85,7 @@ class Runtime:
         options.log_severity_level = 3
         try:
             session = ort.InferenceSession(str(artifact), options, providers=_PROVIDERS)
-        except Exception as error:  # ONNX Runtime's own exceptions share no base class
+        except Exception as error:  # noqa: BLE001  (its exceptions share no base class)
             raise MeasurementError(f"{artifact}: ONNX Runtime refuses it: {error}") from None
         yield OnnxRuntimeSession(session, ort)
 
