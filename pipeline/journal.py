@@ -159,8 +159,8 @@ def _unseal(line: bytes) -> dict[str, Any] | None:
         sound = f"{zlib.crc32(body.encode()):08x}" == outer["crc"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    content: dict[str, Any] = outer["line"]
-    return content if sound else None
+    content = outer["line"]
+    return content if sound and isinstance(content, dict) else None
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], list[Visit], int | None]:
