@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -53,7 +53,8 @@ class MeasuringProcess:
         self._precision: dict[str, str] = {}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the child)
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.worker", target.model_dump_json()],
+            # -P: not from the working directory, which may hold another `pipeline`.
+            [sys.executable, "-P", "-m", "pipeline.worker", target.model_dump_json()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -74,8 +75,10 @@ class MeasuringProcess:
         self._child.kill()
         self._child.wait()
         for pipe in (self._child.stdin, self._child.stdout, self._log):
-            if pipe is not None:
-                pipe.close()
+            # What the child did not live to read is still in the pipe's buffer.
+            with suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
 
     def open(self, key: str, model: Path) -> None:
         """Builds and opens a model under `key`.
@@ -127,7 +130,7 @@ class MeasuringProcess:
                 f"target {self.target.name}: no answer within {_ANSWER_TIMEOUT_S:.0f} s "
                 f"to {request['do']} {request['key']}"
             )
-        if not line:
+        if not line.endswith(b"\n"):
             raise MeasurementError(self._obituary(request))
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
@@ -194,6 +197,7 @@ class _Child:
                 for name, (shape, dtype) in session.inputs().items()
             }
         )
+        session.run_bound()  # some models load and then do not run
         self._sessions[key] = session
         return session.precision_as_built
 

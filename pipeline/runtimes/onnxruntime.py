@@ -87,15 +87,16 @@ class Runtime:
             session = ort.InferenceSession(str(artifact), options, providers=_PROVIDERS)
         except Exception as error:  # noqa: BLE001  (its exceptions share no base class)
             raise MeasurementError(f"{artifact}: ONNX Runtime refuses it: {error}") from None
-        yield OnnxRuntimeSession(session, ort)
+        yield OnnxRuntimeSession(session, ort, artifact)
 
 
 class OnnxRuntimeSession:
     """A loaded model; see `pipeline.runtimes.Session`."""
 
-    def __init__(self, session: Any, ort: Any) -> None:
+    def __init__(self, session: Any, ort: Any, artifact: Path) -> None:
         self._session = session
         self._ort = ort
+        self._artifact = artifact
         self._binding = session.io_binding()
 
     @property
@@ -122,7 +123,10 @@ class OnnxRuntimeSession:
         """Runs once."""
         self._check(feed)
         names = [output.name for output in self._session.get_outputs()]
-        return dict(zip(names, self._session.run(names, dict(feed)), strict=True))
+        try:
+            return dict(zip(names, self._session.run(names, dict(feed)), strict=True))
+        except Exception as error:  # noqa: BLE001  (its exceptions share no base class)
+            raise MeasurementError(self._message(error)) from None
 
     def bind(self, feed: Feed) -> None:
         """Sets the inputs of `run_bound`."""
@@ -137,7 +141,13 @@ class OnnxRuntimeSession:
 
     def run_bound(self) -> None:
         """Runs on the bound inputs."""
-        self._session.run_with_iobinding(self._binding)
+        try:
+            self._session.run_with_iobinding(self._binding)
+        except Exception as error:  # noqa: BLE001  (as in `run`)
+            raise MeasurementError(self._message(error)) from None
+
+    def _message(self, error: Exception) -> str:
+        return f"{self._artifact}: ONNX Runtime does not run it: {error}"
 
     def _check(self, feed: Feed) -> None:
         expected = self.inputs()
