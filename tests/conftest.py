@@ -7,6 +7,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from pipeline import workspace
 from pipeline.space import RESOLUTIONS, Architecture, get_space, space_names
 
 
@@ -16,8 +17,23 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    # Tables measured in this checkout would be found as shipped ones.
+    monkeypatch.setattr(workspace, "_SHIPPED", ())
     monkeypatch.setenv("CREAM_PIPELINE_CACHE", str(tmp_path / "cache"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache of exported models for all tests that measure: exporting is what takes long."""
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.fixture
+def bench_dir(workdir: Path, exports: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`workdir` with the shared cache of exports."""
+    monkeypatch.setenv(workspace.CACHE_VARIABLE, str(exports))
+    return workdir
 
 
 @pytest.fixture(scope="session")
