@@ -14,6 +14,7 @@ import typer
 from pipeline import __version__
 from pipeline.errors import PipelineError, StorageError, UsageError
 
+_INTERRUPTED = 130
 HOST_TARGET = "host/onnxruntime-fp32-b1-t1"
 
 app = typer.Typer(
@@ -373,12 +374,13 @@ def _run(arguments: list[str], as_json: bool) -> int:
         print_error(told, as_json=as_json)
         return told.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        note("interrupted; the same command goes on where it stopped")
-        return 130
+        result = _INTERRUPTED
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print_error(StorageError(f"{where}{error.strerror or error}"), as_json=as_json)
         return StorageError.exit_code
+    if result == _INTERRUPTED:
+        note("interrupted; the same command goes on where it stopped")
     return result if isinstance(result, int) else 0
 
 
