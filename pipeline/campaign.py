@@ -96,7 +96,8 @@ def run_campaign(
 
     Raises:
         UnavailableError: The target cannot be measured here.
-        MeasurementError: A model is refused, or the measuring process died.
+        MeasurementError: A model is refused (every model, with `skip_refused`), or the measuring
+            process died.
         TableError: The journal is of other conditions.
         StorageError: A visit could not be written.
     """
@@ -106,6 +107,7 @@ def run_campaign(
 
     with Journal(journal_path, conditions(target, protocol), waiting) as journal:
         wanted = {(sweep, key) for sweep in range(protocol.sweeps) for key in subjects}
+        before = len(journal.visits)
         reused = len(wanted & journal.done)
         failed: dict[str, str] = {}
         pending = sorted({key for _, key in wanted - journal.done}, key=list(subjects).index)
@@ -117,11 +119,12 @@ def run_campaign(
                     try:
                         process.open(key, subjects[key])
                     except MeasurementError as error:
-                        if not skip_refused:
+                        if not skip_refused or not process.is_alive:
                             raise
                         failed[key] = error.message
                 _visit_all(process, journal, subjects, failed, protocol, seed, wanted, progress)
-        return _reduce(journal.visits, subjects, failed, len(wanted), reused)
+        measured = len(journal.visits) - before
+        return _reduce(journal.visits, subjects, failed, measured, reused)
 
 
 def _visit_all(
@@ -147,19 +150,21 @@ def _reduce(
     visits: list[Visit],
     subjects: Mapping[str, Path],
     failed: dict[str, str],
-    wanted: int,
+    measured: int,
     reused: int,
 ) -> Campaign:
-    level = control_level_ms(visits)
     groups = by_key(visits)
     kept = {key: groups[key] for key in subjects if key not in failed}
+    if failed and not kept:
+        raise MeasurementError("; ".join(failed.values()))
+    level = control_level_ms(visits)
     return Campaign(
         stats={key: reduce_visits(group, level) for key, group in kept.items()},
         visits=kept,
         failed=failed,
         precision={key: group[-1].precision for key, group in kept.items()},
         control=control_stats(visits),
-        measured=wanted - reused,
+        measured=measured,
         reused=reused,
     )
 

@@ -80,6 +80,11 @@ class MeasuringProcess:
                 if pipe is not None:
                     pipe.close()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the child still runs."""
+        return self._child.poll() is None
+
     def open(self, key: str, model: Path) -> None:
         """Builds and opens a model under `key`.
 
