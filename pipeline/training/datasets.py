@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,15 +90,16 @@ def _fashion_mnist() -> _Gray:
 def _digits() -> _Gray:
     bundle = load_digits()
     pixels = np.round(bundle.images * (255 / 16)).astype(np.uint8)
-    images = GrayImages(torch.from_numpy(pixels), torch.from_numpy(bundle.target.astype(np.int64)))
+    labels = bundle.target.astype(np.int64)
+    images = GrayImages(torch.from_numpy(pixels), torch.from_numpy(labels))
     # Which images are the test split must not depend on a run's seed.
-    train, test = hold_out(bundle.target, _DIGITS_TEST_IMAGES, seed=0)
+    train, test = hold_out(labels, _DIGITS_TEST_IMAGES, seed=0)
     return _Gray(
         name=DIGITS,
         train=images[torch.from_numpy(train)],
         test=images[torch.from_numpy(test)],
         source="bundled with scikit-learn; 360 images held out as test",
-        checksum=digest_of([pixels.tolist(), bundle.target.tolist()]),
+        checksum=hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest(),
         class_names=tuple(str(name) for name in bundle.target_names),
         pad=0,
         mean=0.3053,

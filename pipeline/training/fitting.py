@@ -53,7 +53,7 @@ class Fit:
 
     model: nn.Module
     forward: Forward
-    evaluate: Callable[[], float]
+    evaluate: Callable[[int], float]
     data: ImageData
     settings: FitSettings
     checkpoint: Path
@@ -107,7 +107,7 @@ class Fit:
         return EpochRecord(
             epoch=epoch,
             loss=loss_sum.item() / steps,
-            accuracy_percent=self.evaluate(),
+            accuracy_percent=self.evaluate(epoch),
             learning_rate=learning_rate,
             images_per_second=rate,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,30 +60,30 @@ class IndexedImages:
         """See `ImageData`."""
         indices = self._splits["train"].indices
         order = torch.randperm(len(indices), generator=generator_for(seed, "order", epoch))
-        used = order[: self.num_train_batches(batch_size) * batch_size].numpy()
-        jobs = [
-            (int(index), seed_for(seed, "augmentation", epoch, int(index)))
-            for index in indices[used]
-        ]
-        return self._read("train", jobs, batch_size)
+        used = indices[order[: self.num_train_batches(batch_size) * batch_size].numpy()]
+        jobs = ((int(i), seed_for(seed, "augmentation", epoch, int(i))) for i in used)
+        return self._read("train", jobs, len(used), batch_size)
 
     def batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """See `ImageData`."""
-        jobs = [(int(index), None) for index in self._splits[split].indices]
-        return self._read(split, jobs, batch_size)
+        indices = self._splits[split].indices
+        jobs = ((int(index), None) for index in indices)
+        return self._read(split, jobs, len(indices), batch_size)
 
     def sample(self, split: Split, n: int) -> Tensor:
         """See `ImageData`."""
         return sample_of(self, split, n)[0]
 
-    def _read(self, split: Split, jobs: Sequence[_Job], batch_size: int) -> Iterator[Batch]:
+    def _read(
+        self, split: Split, jobs: Iterator[_Job], images: int, batch_size: int
+    ) -> Iterator[Batch]:
         preprocessing = self.record.preprocessing
-        batches = [list(jobs[at : at + batch_size]) for at in range(0, len(jobs), batch_size)]
+        batches = (list(islice(jobs, batch_size)) for _ in range(0, images, batch_size))
         loader: Iterable[_Decoded | PipelineError] = DataLoader(
             _Decoder(self._splits[split].reader, preprocessing.resolution),
             batch_sampler=batches,
             collate_fn=_unchanged,
-            num_workers=usable_cores() if len(jobs) >= _WORTH_WORKERS else 0,
+            num_workers=usable_cores() if images >= _WORTH_WORKERS else 0,
         )
         for batch in loader:
             if isinstance(batch, PipelineError):

@@ -73,7 +73,7 @@ def retrain(
     done = Fit(
         model=network,
         forward=forward,
-        evaluate=lambda: evaluated("search-validation").percent,
+        evaluate=lambda _: evaluated("search-validation").percent,
         data=data,
         settings=settings,
         checkpoint=checkpoint_file(folder),

@@ -128,7 +128,7 @@ def _to_weight(inputs: Tensor, gradient: Tensor, kernel: int, stride: int) -> Te
         products = _products_by_hand(inputs, gradient)
     else:
         products = torch.bmm(before.contiguous(), after.contiguous()).flatten(1)
-    joined = torch.zeros(channels, kernel * kernel + 1)
+    joined = products.new_zeros(channels, kernel * kernel + 1)
     joined.index_add_(1, _joining_weight(side, kernel, stride), products)
     return joined[:, :-1].reshape(channels, 1, kernel, kernel)
 

@@ -121,6 +121,12 @@ class StreamedImages:
             generator=None if seed is None else generator_for(seed, "workers"),
         )
         for pixels, labels in loader:
+            if int(labels.max()) >= self.num_classes:
+                raise DataError(
+                    f"{self._folder}: an image of class {int(labels.max())} among "
+                    f"{self.num_classes} class_names",
+                    hint=f"list all classes in {_INFO}",
+                )
             yield to_inputs(pixels, preprocessing), labels
 
 

@@ -1,0 +1,58 @@
+"""Small data, a small space and one thread: training here takes seconds and gives the same bits."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.space import Architecture, SearchSpace, get_space
+from pipeline.training.datasets import open_dataset
+from pipeline.training.image_data import ImageData
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def space() -> SearchSpace:
+    return get_space("cream").narrowed(max_depth=2, operators=["mb4_3x3", "mb6_5x5"])
+
+
+@pytest.fixture(scope="session")
+def digits() -> ImageData:
+    """320 training images of 32 pixels."""
+    return open_dataset("digits", resolution=32, seed=0, max_train=320)
+
+
+@pytest.fixture
+def small() -> Architecture:
+    stages = (("mb4_3x3",), ("mb6_5x5", "mb4_3x3"), ("mb4_3x3",), ("mb4_3x3",), ("mb6_5x5",))
+    return Architecture(space="cream", resolution=32, num_classes=10, stages=stages)
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a folder of images: `image_folder({"train": {"cat": 3, "dog": 3}})`."""
+
+    def make(content: dict[str, dict[str, int]]) -> Path:
+        root = tmp_path / "images"
+        random = np.random.default_rng(0)
+        for split, classes in content.items():
+            for number, (name, count) in enumerate(classes.items()):
+                folder = root / split / name
+                folder.mkdir(parents=True)
+                for i in range(count):
+                    shape = (20 + 4 * number, 24, 3)
+                    pixels = random.integers(90 * number, 90 * number + 80, shape)
+                    Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+        return root
+
+    return make

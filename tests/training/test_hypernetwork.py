@@ -1,0 +1,87 @@
+"""Training of the hypernetwork: what is trained, and what is told when it cannot be."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.cost import macs_range
+from pipeline.errors import DataError, InfeasibleError, PipelineError
+from pipeline.progress import silent
+from pipeline.space import SearchSpace
+from pipeline.supernet import Supernet, load_supernet
+from pipeline.training.evaluation import HypernetworkScorer
+from pipeline.training.hypernetwork import train_hypernetwork
+from pipeline.training.image_data import ImageData
+from pipeline.training.path_sampling import PathSampler
+from pipeline.training.settings import ScoreSettings, TrainSettings
+
+
+def _train(space: SearchSpace, data: ImageData, folder: Path, **changes):
+    arguments = {
+        "settings": TrainSettings(epochs=1, batch_size=64),
+        "resolution": 32,
+        "macs_window": (None, None),
+        "seed": 0,
+        "progress": silent,
+        **changes,
+    }
+    settings = arguments.pop("settings")
+    return train_hypernetwork(space, data, settings, folder=folder, **arguments)
+
+
+def test_it_learns(space: SearchSpace, digits: ImageData, tmp_path: Path):
+    narrow = space.narrowed(max_depth=1)
+    record = _train(narrow, digits, tmp_path, settings=TrainSettings(epochs=12, batch_size=32))
+    supernet = load_supernet(tmp_path / record.checkpoint)
+    score = HypernetworkScorer(supernet, digits, ScoreSettings(images=143))
+    sampler = PathSampler(narrow, 32, 10, (None, None), seed=5)
+    scores = [score(sampler.draw(number)) for number in range(4)]
+    assert min(scores) > 60, scores
+    assert record.epochs[-1].loss < record.epochs[0].loss
+    assert [epoch.epoch for epoch in record.epochs] == list(range(12))
+    assert record.max_depth == 1
+    assert record.params == sum(p.numel() for p in supernet.parameters())
+
+
+def test_only_drawn_paths_are_trained(space: SearchSpace, digits: ImageData, tmp_path: Path):
+    """Two steps before growth and three after: what no path went through is as it grew."""
+    record = _train(space, digits, tmp_path)
+    trained = load_supernet(tmp_path / record.checkpoint)
+    untouched = Supernet(space, 10, seed=0)
+    sampler = PathSampler(space, 32, 10, (None, None), 0)
+    drawn = [sampler.draw(0, step) for step in (2, 3, 4)]
+    for stage in range(5):
+        used = any("mb6_5x5" in path.stages[stage][:1] for path in drawn)
+        name = f"blocks.{stage + 1}.0.mb6_5x5.conv_pw.weight"
+        now, was = trained.get_parameter(name), untouched.get_parameter(name)
+        # Rows beyond the beginning's keep their random weights until a step trains them.
+        beginning = trained.get_parameter(name.replace("mb6_5x5", "mb4_3x3")).shape[0]
+        assert torch.equal(now[beginning:], was[beginning:]) != used
+
+
+def test_paths_outside_the_window_are_not_drawn(
+    space: SearchSpace, digits: ImageData, tmp_path: Path
+):
+    smallest, _ = macs_range(space, 32, 10)
+    with pytest.raises(InfeasibleError):
+        _train(space, digits, tmp_path, macs_window=(None, smallest * 0.99))
+    assert not list(tmp_path.iterdir())
+    record = _train(space, digits, tmp_path, macs_window=(smallest * 1.2, smallest * 1.5))
+    assert record.epochs
+
+
+def test_images_of_another_size_are_told(space: SearchSpace, digits: ImageData, tmp_path: Path):
+    with pytest.raises(DataError, match="32 pixels given to train at 64"):
+        _train(space, digits, tmp_path, resolution=64)
+
+
+def test_a_training_that_diverges_is_told(space: SearchSpace, digits: ImageData, tmp_path: Path):
+    with pytest.raises(PipelineError, match="diverged in epoch 1") as caught:
+        _train(
+            space,
+            digits,
+            tmp_path,
+            settings=TrainSettings(epochs=2, batch_size=16, learning_rate=1e30),
+        )
+    assert "learning_rate" in (caught.value.hint or "")

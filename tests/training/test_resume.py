@@ -1,0 +1,140 @@
+"""A run that was killed and called again ends with the bits of one that was not."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import CheckpointError, StorageError
+from pipeline.records import RetrainRecord, TrainRecord
+
+SCRIPT = Path(__file__).with_name("killed_run.py")
+_spec = importlib.util.spec_from_file_location("killed_run", SCRIPT)
+assert _spec is not None
+assert _spec.loader is not None
+killed_run = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(killed_run)
+
+TIMES = {"seconds": True, "epochs": {"__all__": {"images_per_second"}}}
+Run = Callable[..., TrainRecord | RetrainRecord]
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def _killed_at(step: int) -> Callable[..., None]:
+    def progress(done: int, total: int, note: str = "") -> None:
+        if done >= step:
+            raise KilledError
+
+    return progress
+
+
+def _outcome(folder: Path, record: TrainRecord | RetrainRecord) -> tuple[object, bytes]:
+    return record.model_dump(exclude=TIMES), (folder / record.checkpoint).read_bytes()
+
+
+@pytest.fixture(scope="module", params=["train", "retrain"])
+def run(request: pytest.FixtureRequest) -> Run:
+    found: Run = killed_run.RUNS[request.param]
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[object, bytes]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return _outcome(folder, run(folder))
+
+
+@pytest.mark.parametrize("steps", [(1,), (7,), (13, 20), (24,)])
+def test_killed_and_called_again(
+    run: Run, undisturbed: tuple[object, bytes], steps: tuple[int, ...], tmp_path: Path
+):
+    for step in steps:
+        with pytest.raises(KilledError):
+            run(tmp_path, _killed_at(step))
+    assert _outcome(tmp_path, run(tmp_path)) == undisturbed
+
+
+def test_an_epoch_is_not_trained_twice(run: Run, tmp_path: Path):
+    with pytest.raises(KilledError):
+        run(tmp_path, _killed_at(13))
+    seen: list[int] = []
+    run(tmp_path, lambda done, total, note="": seen.append(done))
+    assert seen[0] == 13
+    assert seen[-1] == 24
+
+
+def test_a_finished_run_keeps_its_record_and_drops_its_checkpoint(run: Run, tmp_path: Path):
+    first = run(tmp_path, epochs=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "finished.json",
+        first.checkpoint,
+    ]
+    assert run(tmp_path, _killed_at(0), epochs=1) == first
+
+
+@pytest.mark.parametrize("damage", ["delete", "replace"])
+def test_a_finished_run_whose_weights_are_gone_is_trained_again(
+    run: Run, damage: str, tmp_path: Path
+):
+    weights = tmp_path / run(tmp_path, epochs=1).checkpoint
+    whole = weights.read_bytes()
+    if damage == "delete":
+        weights.unlink()
+    else:
+        weights.write_bytes(whole[:-4] + bytes(4))
+    run(tmp_path, epochs=1)
+    assert weights.read_bytes() == whole
+
+
+def test_other_settings_start_over(run: Run, undisturbed: tuple[object, bytes], tmp_path: Path):
+    with pytest.raises(KilledError):
+        run(tmp_path, _killed_at(13), epochs=3)
+    assert _outcome(tmp_path, run(tmp_path)) == undisturbed
+
+
+def test_a_damaged_checkpoint_is_told(run: Run, tmp_path: Path):
+    with pytest.raises(KilledError):
+        run(tmp_path, _killed_at(13))
+    (checkpoint,) = (tmp_path / "checkpoint").iterdir()
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=checkpoint.name):
+        run(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_told(run: Run, tmp_path: Path):
+    (tmp_path / "checkpoint").write_text("a file where a folder should be")
+    with pytest.raises(StorageError, match="checkpoint"):
+        run(tmp_path, epochs=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["train", "retrain"])
+def test_kill_minus_nine_at_any_moment(kind: str, tmp_path: Path):
+    command = [sys.executable, str(SCRIPT), kind]
+    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*command, str(whole)], env=environment, check=True)
+    deaths = 0
+    for seconds_in_training in (0.0, 0.3, 0.6, 0.1):
+        process = subprocess.Popen([*command, str(killed)], env=environment)
+        checkpoint = killed / "checkpoint" / "epoch.safetensors"
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
+        while process.poll() is None:
+            if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
+                time.sleep(seconds_in_training)
+                process.send_signal(signal.SIGKILL)
+                deaths += process.wait() == -signal.SIGKILL
+            time.sleep(0.02)
+    subprocess.run([*command, str(killed)], env=environment, check=True)
+    assert deaths > 0
+    (weights,) = whole.glob("*.safetensors")
+    assert (killed / weights.name).read_bytes() == weights.read_bytes()
