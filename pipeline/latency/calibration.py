@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cost import macs_batch
-from pipeline.encoding import Floats, decode, encode
+from pipeline.cost import macs_batch, operator_macs
+from pipeline.encoding import Floats, SlotTable, decode, encode
 from pipeline.errors import MeasurementError
 from pipeline.records import Calibration, CalibrationNetwork
 from pipeline.space import Architecture, SearchSpace
@@ -51,17 +51,20 @@ def choose_networks(
     """
     rng = np.random.default_rng(seed)
     pool = [_random_row(space, resolution, rng) for _ in range(50 * count)]
-    # Uniform choices cluster in the middle; one operator everywhere reaches the ends.
+    # Uniform choices cluster in the middle; one operator everywhere lies towards the ends.
     for code in range(1, len(space.operators) + 1):
         for depth in range(1, space.max_depth + 1):
             stage = [code] * depth + [0] * (space.max_depth - depth)
             pool.append([resolution, *(stage * len(space.stages))])
+    by_macs = SlotTable.of(space, resolution, num_classes, operator_macs)
+    pool += [by_macs.extreme(largest=largest)[1].tolist() for largest in (False, True)]
     rows = np.unique(np.array(pool, dtype=np.int16), axis=0)
     depth = (rows[:, 1:] > 0).sum(axis=1)
     position = np.column_stack([_unit(np.log(macs_batch(space, rows, num_classes))), _unit(depth)])
     picked = [int(np.argmin(position.sum(axis=1)))]
     while len(picked) < min(count, len(rows)):
         apart = np.min(np.linalg.norm(position[:, None] - position[picked], axis=2), axis=1)
+        apart[picked] = -1  # others may be as large and as deep as one that was picked
         picked.append(int(np.argmax(apart)))
     return [decode(space, rows[index], num_classes) for index in picked]
 
