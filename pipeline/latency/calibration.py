@@ -127,10 +127,9 @@ def calibrate(
 
 def apply_calibration(calibration: Calibration, sums_ms: Floats, depths: Floats) -> Floats:
     """Predicted latencies in milliseconds, from operator sums and numbers of blocks; shape (n,)."""
-    coefficients = np.array(
-        [calibration.scale, calibration.offset_ms, calibration.per_block_ms], dtype=np.float64
-    )
-    return np.asarray(_features(sums_ms, depths) @ coefficients)
+    # Element by element: a matrix product rounds differently for one network than for many.
+    per_network = calibration.scale * sums_ms + calibration.per_block_ms * depths
+    return np.asarray(per_network + calibration.offset_ms)
 
 
 def _features(sums_ms: Floats, depths: NDArray[np.generic]) -> Floats:

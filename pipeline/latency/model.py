@@ -47,7 +47,7 @@ class LatencyModel:
 
     table: LatencyTable
     calibrations: dict[_Key, Calibration]
-    _sums: dict[tuple[SearchSpace, int, int], SlotTable] = field(default_factory=dict)
+    _sums: dict[tuple[SearchSpace, int, int], SlotTable] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, target: Target) -> LatencyModel:
