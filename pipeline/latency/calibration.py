@@ -86,11 +86,7 @@ def calibrate(
     Raises:
         MeasurementError: There are too few networks to fit on and to judge the fit by.
     """
-    if len(observed) < MIN_NETWORKS:
-        raise MeasurementError(
-            f"{len(observed)} calibration networks are too few; {MIN_NETWORKS} are the least",
-            hint="--calibration-networks 8, or a space with more architectures",
-        )
+    require_networks(len(observed))
     truth = np.array([o.measured_ms for o in observed])
     features = _features(
         np.array([o.operator_sum_ms for o in observed]),
@@ -123,6 +119,19 @@ def calibrate(
             for o, value in zip(observed, predicted, strict=True)
         ),
     )
+
+
+def require_networks(count: int) -> None:
+    """Refuses too few calibration networks.
+
+    Raises:
+        MeasurementError: There are fewer than a fit and its leave-one-out errors need.
+    """
+    if count < MIN_NETWORKS:
+        raise MeasurementError(
+            f"{count} calibration networks are too few; {MIN_NETWORKS} are the least",
+            hint="--calibration-networks 8, or a space with more architectures",
+        )
 
 
 def apply_calibration(calibration: Calibration, sums_ms: Floats, depths: Floats) -> Floats:

@@ -19,6 +19,7 @@ from pipeline.latency.calibration import (
     calibrate,
     choose_networks,
     observe,
+    require_networks,
 )
 from pipeline.latency.model import save_calibration
 from pipeline.latency.table import network_key
@@ -67,6 +68,7 @@ def profile(
     networks = choose_networks(
         space, resolution, num_classes, max(calibration_networks, MIN_NETWORKS), seed=seed
     )
+    require_networks(len(networks))
     reference = published(REFERENCE, resolution=resolution, num_classes=num_classes)
     networks = list(dict.fromkeys([*networks, reference]))
     control = published(CONTROL_NETWORK)
