@@ -1,0 +1,157 @@
+"""Benchmarks for real, on networks so small that they take seconds."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.architecture_file import published, published_models
+from pipeline.benchmark import (
+    RANDOM,
+    BenchmarkSubject,
+    benchmark,
+    nearest_published,
+    random_subject,
+    reference_subject,
+)
+from pipeline.cost import architecture_cost
+from pipeline.errors import MeasurementError, UnknownNameError, UsageError
+from pipeline.export_cache import cached_operator
+from pipeline.journal import read_journal
+from pipeline.operator_spec import parse_key
+from pipeline.records import BenchmarkRecord, LatencyPrediction
+from pipeline.space import Architecture, get_space
+from tests.tiny import CLASSES, QUICK, RESOLUTION, TARGET, networks
+
+pytestmark = pytest.mark.usefixtures("bench_dir")
+
+JOURNAL = Path("benchmark/visits.jsonl")
+PREDICTED = LatencyPrediction(typical=0.1, std=0.01)
+
+
+def an_operator(name: str) -> BenchmarkSubject:
+    """Something that takes microseconds and is of no search space."""
+    folder = cached_operator(parse_key("cn_k1_s1_i8_o8_r8"), batch=1)
+    return BenchmarkSubject(name, folder, RANDOM, None)
+
+
+def a_broken_model() -> BenchmarkSubject:
+    folder = Path("broken")
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"not a model")
+    return BenchmarkSubject("broken", folder, RANDOM, None)
+
+
+def run(*subjects: BenchmarkSubject) -> BenchmarkRecord:
+    return benchmark(subjects, TARGET, protocol=QUICK, journal=JOURNAL)
+
+
+def test_models_are_timed_and_described() -> None:
+    network = networks()[0]
+    record = run(random_subject(network, TARGET, predicted=PREDICTED), an_operator("one"))
+    first, second = record.results
+    cost = architecture_cost(network)
+    assert (first.name, second.name) == (network.label, "one")
+    assert (first.architecture, first.macs, first.params) == (network, cost.macs, cost.params)
+    assert (second.architecture, second.macs, second.params) == (None, None, None)
+    assert (first.predicted_ms, second.predicted_ms) == (PREDICTED, None)
+    for result in record.results:
+        assert (result.target, result.weights) == (TARGET.name, "random (seed 0)")
+        assert (result.precision_as_built, result.error) == ("fp32", None)
+        assert result.latency_ms is not None
+        assert result.latency_ms.typical > 0
+        assert result.n == result.latency_ms.n == QUICK.sweeps * QUICK.runs
+        assert len(result.samples_ms) == result.n
+        assert min(result.samples_ms) == result.latency_ms.min
+    assert record.protocol == QUICK
+    # The network does a thousand times the operator's arithmetic.
+    assert first.latency_ms is not None
+    assert second.latency_ms is not None
+    assert first.latency_ms.typical > second.latency_ms.typical
+
+
+def test_models_are_visited_in_turn() -> None:
+    run(an_operator("one"), an_operator("two"))
+    visits = read_journal(JOURNAL)[1]
+    for sweep in range(QUICK.sweeps):
+        assert {v.key for v in visits if v.sweep == sweep} == {"one", "two"}
+    assert [visit.sweep for visit in visits] == [0, 0, 1, 1, 2, 2]
+
+
+def test_a_benchmark_goes_on_with_its_journal() -> None:
+    first = run(an_operator("one"))
+    both = run(an_operator("one"), an_operator("two"))
+    assert both.results[0].samples_ms == first.results[0].samples_ms
+    assert run(an_operator("one"), an_operator("two")).results == both.results
+
+
+def test_a_refused_model_is_a_row_with_its_reason() -> None:
+    record = run(a_broken_model(), an_operator("one"))
+    broken, one = record.results
+    assert broken.name == "broken"
+    assert "model.onnx: ONNX Runtime refuses it" in (broken.error or "")
+    assert (broken.latency_ms, broken.n, broken.samples_ms) == (None, 0, ())
+    assert broken.precision_as_built is None
+    assert one.error is None
+    assert one.n == QUICK.sweeps * QUICK.runs
+
+
+def test_where_every_model_is_refused_there_is_no_benchmark() -> None:
+    with pytest.raises(MeasurementError, match="ONNX Runtime refuses it"):
+        run(a_broken_model())
+
+
+def test_names_must_tell_results_apart() -> None:
+    with pytest.raises(UsageError, match="two models are called 'one'"):
+        run(an_operator("one"), an_operator("two"), an_operator("one"))
+    assert not JOURNAL.exists()
+
+
+# What to compare with.
+
+
+@pytest.mark.parametrize("name", published_models())
+def test_a_published_model_is_nearest_to_itself(name: str) -> None:
+    model = published(name)
+    assert nearest_published(model).name == name
+
+
+def test_the_nearest_published_model_has_the_same_input_and_classes() -> None:
+    network = Architecture(
+        space="cream", resolution=RESOLUTION, num_classes=CLASSES, stages=(("mb4_3x3",),) * 5
+    )
+    nearest = nearest_published(network)
+    assert (nearest.resolution, nearest.num_classes) == (RESOLUTION, CLASSES)
+    distances = [
+        abs(architecture_cost(model).macs - architecture_cost(network).macs)
+        for model in (
+            published(name, resolution=RESOLUTION, num_classes=CLASSES)
+            for name in published_models()
+        )
+    ]
+    own = abs(architecture_cost(nearest).macs - architecture_cost(network).macs)
+    assert own == min(distances)
+    largest = Architecture(
+        space="cream", resolution=224, stages=(("mb6_7x7",) * get_space("cream").max_depth,) * 5
+    )
+    assert nearest_published(largest).name == "cream-604"
+
+
+def test_a_reference_is_a_published_model() -> None:
+    subject = reference_subject("cream-14", RESOLUTION, CLASSES, TARGET)
+    assert subject.is_reference
+    assert subject.name == "cream-14"
+    assert subject.architecture == published("cream-14", resolution=RESOLUTION, num_classes=CLASSES)
+    assert (subject.model / "model.onnx").is_file()
+
+
+@pytest.mark.slow
+def test_a_reference_is_else_one_of_timms() -> None:
+    subject = reference_subject("lcnet_050", RESOLUTION, CLASSES, TARGET)
+    (result,) = run(subject).results
+    assert (result.name, result.is_reference, result.architecture) == ("lcnet_050", True, None)
+    assert result.n == QUICK.sweeps * QUICK.runs
+
+
+def test_an_unknown_reference_is_told() -> None:
+    with pytest.raises(UnknownNameError, match="cream-15"):
+        reference_subject("cream-15", RESOLUTION, CLASSES, TARGET)

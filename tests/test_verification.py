@@ -1,0 +1,157 @@
+"""Verification for real: tiny networks are built and timed, and measured latency decides.
+
+Limits are set from what was measured: a second verification in the same folder goes on with the
+visits of the first, so that its numbers are the same to the last digit.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.cost import architecture_cost
+from pipeline.errors import InfeasibleError, UnavailableError
+from pipeline.journal import read_journal
+from pipeline.records import Candidate, LatencyPrediction, Limits, SearchRecord, VerifyRecord
+from pipeline.verification import MAX_ROUNDS, verify
+from tests.tiny import QUICK, TARGET, networks
+
+pytestmark = pytest.mark.usefixtures("bench_dir")
+
+GENEROUS_MS = 1e6
+
+
+def searched(
+    accuracies: list[float | None], limits: Limits, target: str = TARGET.name
+) -> SearchRecord:
+    """A search that scored the tiny networks so; who was not scored is not in the ranking."""
+    evaluated = []
+    for architecture, accuracy in zip(networks(), accuracies, strict=False):
+        cost = architecture_cost(architecture)
+        evaluated.append(
+            Candidate(
+                architecture=architecture,
+                accuracy_percent=accuracy,
+                macs=cost.macs,
+                params=cost.params,
+                latency_ms={target: LatencyPrediction(typical=0.1, std=0.01)},
+                violation=0.0 if accuracy is not None else 1.0,
+            )
+        )
+    feasible = [i for i, c in enumerate(evaluated) if c.accuracy_percent is not None]
+    ranking = sorted(feasible, key=lambda i: -(evaluated[i].accuracy_percent or 0))
+    return SearchRecord(
+        limits=limits,
+        target=target,
+        success=bool(ranking),
+        message="made up for a test" if ranking else "no architecture is below 1 ms; nearest 2 ms",
+        evaluated=tuple(evaluated),
+        front=(),
+        ranking=tuple(ranking),
+        best_by_generation=(),
+        reachable={},
+        seed=0,
+        seconds=0.0,
+    )
+
+
+def limit(latency_ms: float) -> Limits:
+    return Limits(latency_ms={TARGET.name: latency_ms})
+
+
+def verify_tiny(search: SearchRecord, top_k: int = 3) -> VerifyRecord:
+    return verify(search, top_k=top_k, protocol=QUICK, folder=Path("verify"))
+
+
+def measured_ms(record: VerifyRecord) -> dict[str, float]:
+    return {
+        item.candidate.architecture.short: item.measured_ms[TARGET.name].typical
+        for item in record.candidates
+    }
+
+
+def test_within_a_generous_limit_the_most_accurate_wins() -> None:
+    search = searched([50.0, 70.0, 60.0], limit(GENEROUS_MS))
+    record = verify_tiny(search)
+    assert [item.candidate for item in record.candidates] == [
+        search.evaluated[index] for index in (1, 2, 0)
+    ]
+    assert record.winner == 0
+    assert {(item.verdict, item.reason) for item in record.candidates} == {("within", "")}
+    for item in record.candidates:
+        assert set(item.measured_ms) == {TARGET.name}
+        assert item.measured_ms[TARGET.name].n == QUICK.sweeps * QUICK.runs
+        assert item.measured_ms[TARGET.name].typical > 0
+    assert record.limits == search.limits
+    assert record.control.typical > 0
+
+
+def test_who_is_over_the_limit_drops_out_with_the_reason() -> None:
+    accuracies: list[float | None] = [50.0, 70.0, 60.0]
+    times = measured_ms(verify_tiny(searched(accuracies, limit(GENEROUS_MS))))
+    slowest, middle, _ = sorted(times, key=lambda short: -times[short])
+    # The slowest is the most accurate.
+    tiny = [network.short for network in networks()[:3]]
+    accuracies = [90.0 if short == slowest else 50.0 + tiny.index(short) for short in tiny]
+    limit_ms = (times[slowest] + times[middle]) / 2
+    record = verify_tiny(searched(accuracies, limit(limit_ms)))
+    assert measured_ms(record) == times  # nothing was measured again
+    first, *others = record.candidates
+    assert first.candidate.architecture.short == slowest
+    assert first.verdict == "over"
+    excess = 100 * (times[slowest] / limit_ms - 1)
+    assert f"{times[slowest]:.4g} ms on {TARGET.name} is {excess:.1f} % over" in first.reason
+    assert f"limit of {limit_ms:.4g} ms" in first.reason
+    assert record.winner == 1
+    assert {(item.verdict, item.reason) for item in others} == {("within", "")}
+
+
+def test_further_rounds_follow_while_nobody_is_within() -> None:
+    accuracies: list[float | None] = [90.0, 80.0, 70.0]
+    times = measured_ms(verify_tiny(searched(accuracies, limit(GENEROUS_MS))))
+    fastest = min(times, key=lambda short: times[short])
+    tiny = [network.short for network in networks()[:3]]
+    accuracies = [50.0 if short == fastest else 90.0 - tiny.index(short) for short in tiny]
+    record = verify_tiny(searched(accuracies, limit(times[fastest])), top_k=1)
+    assert len(record.candidates) == 3
+    assert record.winner == 2
+    assert record.candidates[2].candidate.architecture.short == fastest
+    assert [item.verdict for item in record.candidates] == ["over", "over", "within"]
+
+
+def test_an_impossible_limit_says_how_far_the_nearest_is() -> None:
+    times = measured_ms(verify_tiny(searched([3.0, 2.0, 1.0], limit(GENEROUS_MS))))
+    impossible_ms = min(times.values()) / 10
+    with pytest.raises(InfeasibleError) as caught:
+        verify_tiny(searched([3.0, 2.0, 1.0], limit(impossible_ms)))
+    told = caught.value.message
+    assert f"none of 3 candidates is within {impossible_ms:.4g} ms on {TARGET.name}" in told
+    assert f"nearest: {min(times.values()):.4g} ms" in told
+    assert "900.0 % over" in told
+
+
+def test_it_gives_up_after_some_rounds() -> None:
+    search = searched([5.0, 4.0, 3.0, 2.0, 1.0], limit(1e-9))
+    assert len(search.ranking) > MAX_ROUNDS
+    with pytest.raises(InfeasibleError, match=f"none of {MAX_ROUNDS} candidates"):
+        verify_tiny(search, top_k=1)
+    measured = {visit.key for visit in read_journal(Path("verify/visits.jsonl"))[1]}
+    assert measured == {network.short for network in networks()[:MAX_ROUNDS]}
+
+
+def test_without_a_limit_on_latency_the_most_accurate_wins() -> None:
+    record = verify_tiny(searched([1.0, 2.0], Limits(macs=1e9)))
+    assert (record.winner, len(record.candidates)) == (0, 2)
+
+
+def test_a_search_that_found_nothing_is_told_in_its_own_words() -> None:
+    search = searched([None, None], limit(1.0))
+    with pytest.raises(InfeasibleError, match="no architecture is below 1 ms; nearest 2 ms") as e:
+        verify_tiny(search)
+    assert e.value.hint
+
+
+def test_a_target_on_another_machine_is_refused() -> None:
+    foreign = "another-board/onnxruntime-fp32-b1-t1"
+    search = searched([1.0], Limits(latency_ms={foreign: 1.0}), foreign)
+    with pytest.raises(UnavailableError, match="another-board"):
+        verify_tiny(search)
