@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ def predict_architectures(
     Args:
         architectures: n architectures, of any spaces, resolutions and classes.
         target_names: Targets whose tables to use, all of them needed; None for every table that
-            fits, the others being told in the notes.
+            can predict all architectures, the others being told in the notes.
 
     Returns:
         One dictionary for each architecture, and notes on tables that were left out.
@@ -53,14 +53,14 @@ def predict_architectures(
         _add_costs([architectures[index] for index in indices], indices, predicted)
     for target in targets or all_targets_with_tables():
         try:
-            model = LatencyModel.read(target)
-            for indices in groups.values():
-                members = [architectures[index] for index in indices]
-                _add_latency(model, members, indices, predicted)
+            latencies = _latencies(LatencyModel.read(target), architectures, groups)
         except TableError as error:
             if targets:
                 raise
             notes.append(f"{target.name} is left out: {error.message}")
+            continue
+        for index, latency in latencies.items():
+            predicted[index]["latency_ms"][target.name] = latency
     return predicted, notes
 
 
@@ -103,16 +103,17 @@ def _add_costs(
         predicted[index] |= {"macs": round(macs[place]), "params": round(params[place])}
 
 
-def _add_latency(
+def _latencies(
     model: LatencyModel,
-    members: Sequence[Architecture],
-    indices: Sequence[int],
-    predicted: list[dict[str, Any]],
-) -> None:
-    space = get_space(members[0].space)
-    typical, std = model.predict_batch(space, encode(space, members), members[0].num_classes)
-    for index, one, spread in zip(indices, np.round(typical, 6), np.round(std, 6), strict=True):
-        predicted[index]["latency_ms"][model.table.target.name] = {
-            "typical": float(one),
-            "std": float(spread),
-        }
+    architectures: Sequence[Architecture],
+    groups: Mapping[tuple[str, int], Sequence[int]],
+) -> dict[int, dict[str, float]]:
+    """The prediction of each architecture, by its index."""
+    found = {}
+    for (space_name, num_classes), indices in groups.items():
+        space = get_space(space_name)
+        rows = encode(space, [architectures[index] for index in indices])
+        typical, std = model.predict_batch(space, rows, num_classes)
+        for index, one, spread in zip(indices, np.round(typical, 6), np.round(std, 6), strict=True):
+            found[index] = {"typical": float(one), "std": float(spread)}
+    return found
