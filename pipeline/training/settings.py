@@ -34,11 +34,13 @@ class RetrainSettings(FitSettings):
 
     Attributes:
         dropout: Share of the classifier's inputs dropped.
-        warm_start: Whether to start from the hypernetwork's weights instead of random ones.
+        warm_start: Whether to start from the hypernetwork's weights instead of random ones. Off:
+            cream-14 at 32 pixels reaches 90.2 % on search-validation in 4 epochs from random
+            weights and 88.7 % from a hypernetwork's, with everything else the same.
     """
 
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    warm_start: bool = True
+    warm_start: bool = False
 
 
 class ScoreSettings(BaseModel):
