@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.encoding import encode
 from pipeline.errors import MissingEntriesError, StorageError, TableError
-from pipeline.latency.model import LatencyModel, model_path, save_calibration
+from pipeline.files import read_record
+from pipeline.latency.model import LatencyModel, ModelFile, model_path, save_calibration
 from pipeline.records import Calibration
 from pipeline.space import Architecture, SearchSpace, get_space
 from tests.latency import synthetic
@@ -250,6 +251,7 @@ def test_a_calibration_replaces_its_own_kind_and_keeps_the_others() -> None:
         ("cream", 32, CLASSES): newer,
         ("cream", 64, CLASSES): second,
     }
+    assert len(read_record(model_path(path), ModelFile).calibrations) == 2
     assert model_path(path).name == "onnxruntime-fp32-b1-t1.model.json"
     assert [file.name for file in path.parent.iterdir() if file.name.startswith(".")] == []
 
