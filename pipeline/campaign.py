@@ -20,7 +20,6 @@ from pipeline.measure import (
     TimingProtocol,
     Visit,
     by_key,
-    control_level_ms,
     control_stats,
     measure,
     reduce_visits,
@@ -157,9 +156,8 @@ def _reduce(
     kept = {key: groups[key] for key in subjects if key not in failed}
     if failed and not kept:
         raise MeasurementError("; ".join(failed.values()))
-    level = control_level_ms(visits)
     return Campaign(
-        stats={key: reduce_visits(group, level) for key, group in kept.items()},
+        stats={key: reduce_visits(group) for key, group in kept.items()},
         visits=kept,
         failed=failed,
         precision={key: group[-1].precision for key, group in kept.items()},

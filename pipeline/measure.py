@@ -7,7 +7,6 @@ after; sweeps are spread over the campaign.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
@@ -20,6 +19,8 @@ from pipeline.errors import MeasurementError
 MIN_SWEEPS = 3
 RUNS_FOR_P90 = 64
 RUNS_FOR_P99 = 662
+# A standard deviation needs two values; three leave each a third of the visits.
+_GROUPS = MIN_SWEEPS
 Clock = Callable[[], float]
 
 
@@ -216,68 +217,51 @@ def _control_burst(bench: Bench, control: str, protocol: TimingProtocol) -> list
     return bench.burst(control, warm_runs=1, runs=runs, burst_ms=0.0, max_runs=runs)
 
 
-def control_level_ms(visits: Iterable[Visit]) -> float:
-    """The control network's latency when the machine is undisturbed.
-
-    Returns:
-        The smallest of all its runs, in milliseconds.
-
-    Raises:
-        MeasurementError: There are no visits.
-    """
-    level = min((min(_control_ms(visit)) for visit in visits), default=None)
-    if level is None:
-        raise MeasurementError("no visits: nothing was measured yet")
-    return level
-
-
-def reduce_visits(visits: Sequence[Visit], control_ms: float) -> LatencyStats:
+def reduce_visits(visits: Sequence[Visit]) -> LatencyStats:
     """Reduces the visits of one subject.
 
-    `typical` = control_ms × the median, over visits, of (the burst's minimum ÷ the mean of the
-    control network's minima just before and after). The minimum rejects interruptions inside a
-    burst, the ratio rejects slow spells that last longer, the median rejects spells that begin or
-    end inside a visit.
+    `typical` is the fastest of all runs: the latency of the undisturbed machine. Disturbances only
+    ever add time, so of many runs in sweeps apart in time the fastest is the one they spared; a
+    campaign repeated later agrees on it better than on any median (docs/measuring.md).
+
+    `std` is the standard deviation of the fastest runs of three groups of visits, every third
+    visit in one: what would have been found at other times. Each group has a third of the visits,
+    so it is rather too large than too small.
 
     Args:
         visits: All of one subject.
-        control_ms: `control_level_ms` of the campaign they belong to.
 
     Raises:
         MeasurementError: There are fewer visits than a statistic needs.
     """
     if len(visits) < MIN_SWEEPS:
         raise MeasurementError(f"{len(visits)} visits are too few; {MIN_SWEEPS} are the least")
-    ratios = [min(visit.samples_ms) / statistics.mean(_control_ms(visit)) for visit in visits]
-    centre = statistics.median(ratios)
-    # Median absolute deviation to standard deviation, and that to the median's standard error,
-    # both for normal scatter.
-    spread = 1.4826 * statistics.median(abs(ratio - centre) for ratio in ratios)
+    minima = [min(visit.samples_ms) for visit in visits]
     runs = np.array([sample for visit in visits for sample in visit.samples_ms])
-    return LatencyStats(
-        typical=control_ms * centre,
-        std=control_ms * 1.2533 * spread / len(ratios) ** 0.5,
-        median=float(np.median(runs)),
-        mean=float(runs.mean()),
-        min=float(runs.min()),
-        p90=_percentile(runs, 90, RUNS_FOR_P90),
-        p99=_percentile(runs, 99, RUNS_FOR_P99),
-        cov=float(runs.std() / runs.mean()),
-        n=len(runs),
-    )
+    return _stats(minima, runs)
 
 
 def control_stats(visits: Sequence[Visit]) -> LatencyStats:
-    """The control network's own statistics over a campaign."""
-    level = control_level_ms(visits)
+    """The control network's own statistics over a campaign.
+
+    Raises:
+        MeasurementError: There are fewer visits than a statistic needs.
+    """
+    if len(visits) < MIN_SWEEPS:
+        raise MeasurementError(f"{len(visits)} visits are too few; {MIN_SWEEPS} are the least")
     minima = [min(visit.control_after_ms) for visit in visits]
     runs = np.array([sample for visit in visits for sample in visit.control_after_ms])
+    return _stats(minima, runs)
+
+
+def _stats(minima: Sequence[float], runs: NDArray[np.float64]) -> LatencyStats:
+    by_group = [min(minima[group::_GROUPS]) for group in range(_GROUPS)]
     return LatencyStats(
-        typical=level,
-        std=float(np.std(minima) / len(minima) ** 0.5),
+        typical=min(minima),
+        std=float(np.std(by_group, ddof=1)),
         median=float(np.median(runs)),
         mean=float(runs.mean()),
-        min=level,
+        min=float(runs.min()),
         p90=_percentile(runs, 90, RUNS_FOR_P90),
         p99=_percentile(runs, 99, RUNS_FOR_P99),
         cov=float(runs.std() / runs.mean()),
@@ -291,10 +275,6 @@ def by_key(visits: Iterable[Visit]) -> dict[str, list[Visit]]:
     for visit in visits:
         groups.setdefault(visit.key, []).append(visit)
     return groups
-
-
-def _control_ms(visit: Visit) -> tuple[float, float]:
-    return min(visit.control_before_ms), min(visit.control_after_ms)
 
 
 def _percentile(runs: NDArray[np.float64], percent: float, needed: int) -> float | None:

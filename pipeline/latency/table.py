@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.device import Target
 from pipeline.errors import MissingEntriesError, TableError
 from pipeline.journal import read_journal
-from pipeline.measure import MIN_SWEEPS, LatencyStats, by_key, control_level_ms, reduce_visits
+from pipeline.measure import MIN_SWEEPS, LatencyStats, by_key, reduce_visits
 from pipeline.operator_spec import OperatorSpec, parse_key
 from pipeline.space import Architecture
 from pipeline.workspace import table_to_read
@@ -58,8 +58,7 @@ class LatencyTable:
                 hint="a table keeps the name it was measured under",
             )
         groups = {key: group for key, group in by_key(visits).items() if len(group) >= MIN_SWEEPS}
-        level = control_level_ms(visits) if groups else 0.0
-        return cls(target, path, {key: reduce_visits(g, level) for key, g in groups.items()})
+        return cls(target, path, {key: reduce_visits(g) for key, g in groups.items()})
 
     def latency_ms(self, spec: OperatorSpec) -> float:
         """The entry of one operator: its `typical`, in milliseconds.

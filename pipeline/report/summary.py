@@ -14,6 +14,7 @@ from pipeline.report.formatting import count, limit_count, limit_ms, percent, pl
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.limits import LimitCheck, candidate_of, check_limits, verified_of
 from pipeline.space import Architecture
+from pipeline.workspace import run_dir
 
 Verdict = Literal["met", "not met", "infeasible", "not measured", "no limits"]
 
@@ -23,7 +24,7 @@ class FileEntry(Record):
 
     Attributes:
         role: What it is, in words.
-        path: As its record names it.
+        path: From the working directory of the run.
     """
 
     role: str
@@ -218,18 +219,25 @@ def limit_words(check: LimitCheck) -> str:
 
 
 def _files(inputs: ReportInputs) -> tuple[FileEntry, ...]:
+    def made(stage: str, file: str) -> str:
+        return str(run_dir(inputs.name) / stage / file)
+
     files = []
     if inputs.profile:
         files.append(FileEntry(role="latency table", path=inputs.profile.table))
     if inputs.train:
-        files.append(FileEntry(role="hypernetwork weights", path=inputs.train.checkpoint))
+        files.append(
+            FileEntry(role="hypernetwork weights", path=made("train", inputs.train.checkpoint))
+        )
     if inputs.retrain:
-        files.append(FileEntry(role="retrained weights", path=inputs.retrain.checkpoint))
+        files.append(
+            FileEntry(role="retrained weights", path=made("retrain", inputs.retrain.checkpoint))
+        )
     for model in inputs.export.models if inputs.export else ():
         files.append(
             FileEntry(
                 role=f"exported model {model.name} ({model.precision})",
-                path=model.onnx,
+                path=made("export", model.onnx),
                 sha256=model.sha256,
                 size_bytes=model.size_bytes,
             )

@@ -36,7 +36,7 @@ def test_figures_of_a_complete_run(inputs: ReportInputs) -> None:
     assert summary.test_accuracy_std_percent == pytest.approx(0.2648, abs=1e-3)
     assert summary.parity is not None
     assert summary.parity.top1_agreement == 1.0
-    assert [file.path for file in summary.files][-1] == "model.onnx"
+    assert [file.path for file in summary.files][-1] == "runs/made-up/export/model.onnx"
 
 
 def test_the_benchmark_decides_over_verification(inputs: ReportInputs) -> None:
