@@ -13,8 +13,10 @@ from pipeline import cli
 from pipeline.cost import architecture_cost
 from pipeline.device import Target, host_slug
 from pipeline.journal import Journal
+from pipeline.latency.model import save_calibration
 from pipeline.measure import Visit
-from pipeline.space import Architecture
+from pipeline.space import Architecture, get_space
+from tests.latency import synthetic
 
 ROOT = Path(__file__).parent.parent
 VERBS = [command.callback.__name__ for command in cli.app.registered_commands if command.callback]
@@ -68,6 +70,14 @@ def table_of(entries: int) -> Path:
                     )
                 )
     return path
+
+
+def table_that_lacks_an_operator() -> None:
+    """A made-up, calibrated table of all that the smallest network holds, but for one block."""
+    walk = Architecture.model_validate(SMALL).operators()
+    path = synthetic.write_table(synthetic.times_of(placed.spec for placed in walk[:-2]))
+    calibration = synthetic.calibration(get_space("cream"), 32, 10)
+    save_calibration(path, synthetic.TARGET, calibration)
 
 
 # Each mistake: what is prepared, the command line, the exit code, words of the message.
@@ -163,6 +173,11 @@ MISTAKES: dict[str, tuple[Callable[[], object], list[str], int, list[str]]] = {
     "table that was never calibrated": (
         lambda: table_of(9),
         ["predict", "--arch", FILE, "--target", HOST], 1, ["not calibrated", "profile"],
+    ),
+    "table that lacks operators": (
+        table_that_lacks_an_operator,
+        ["predict", "--arch", FILE, "--target", synthetic.TARGET.name],
+        1, ["no entry for", "nearest", "profile --target"],
     ),
     "empty image folder": (
         lambda: Path("images/train").mkdir(parents=True),
