@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -78,6 +79,13 @@ def table_that_lacks_an_operator() -> None:
     path = synthetic.write_table(synthetic.times_of(placed.spec for placed in walk[:-2]))
     calibration = synthetic.calibration(get_space("cream"), 32, 10)
     save_calibration(path, synthetic.TARGET, calibration)
+
+
+class Bomb:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch exploded",)
 
 
 # Each mistake: what is prepared, the command line, the exit code, words of the message.
@@ -195,6 +203,11 @@ MISTAKES: dict[str, tuple[Callable[[], object], list[str], int, list[str]]] = {
         ["export", "--arch", "cream-14", "--checkpoint", "weights.pth.tar"], 1,
         ["weights.pth.tar"],
     ),
+    "checkpoint that is a pickle bomb": (
+        lambda: Path("bomb.pth.tar").write_bytes(pickle.dumps({"state_dict": Bomb()})),
+        ["export", "--arch", "cream-14", "--checkpoint", "bomb.pth.tar"], 1,
+        ["bomb.pth.tar", "code"],
+    ),
     "two architectures of one name": (
         lambda: write("a.jsonl", "\n".join([json.dumps(SMALL | {"name": "x"})] * 2)),
         ["benchmark", "--arch", "a.jsonl"], 2, ["same name"],
@@ -223,6 +236,7 @@ def test_a_mistake_ends_in_one_clear_message(run: Run, mistake: str, as_json: bo
     assert "Traceback" not in out + err
     for word in words:
         assert word in text
+    assert not Path("exploded").exists()
 
 
 def test_the_verbs_are_those_of_the_documentation() -> None:
