@@ -177,6 +177,7 @@ def _search(context: StageContext) -> SearchRecord:
         predict=predict,
         reachable=_reachable(recipe, model, data.num_classes),
         score=HypernetworkScorer(supernet, data, recipe.score),
+        num_images=min(recipe.score.images, data.record.num_search_validation),
         settings=recipe.search,
         seed=recipe.seed,
         cache=scores.known,

@@ -209,6 +209,7 @@ class SearchRecord(Record):
         front: Indices into `evaluated` of the feasible candidates no other feasible one beats in
             accuracy and in latency at once, fastest first.
         ranking: Indices of feasible candidates, most accurate first.
+        num_images: Images of search-validation each candidate was scored on.
         best_by_generation: Best feasible accuracy so far after each generation.
         reachable: Smallest and largest value of each cost in the space.
     """
@@ -220,6 +221,7 @@ class SearchRecord(Record):
     evaluated: tuple[Candidate, ...]
     front: tuple[int, ...]
     ranking: tuple[int, ...]
+    num_images: int
     best_by_generation: tuple[float | None, ...]
     reachable: dict[str, tuple[float, float]]
     seed: int

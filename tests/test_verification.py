@@ -40,6 +40,7 @@ def searched(
     feasible = [i for i, c in enumerate(evaluated) if c.accuracy_percent is not None]
     ranking = sorted(feasible, key=lambda i: -(evaluated[i].accuracy_percent or 0))
     return SearchRecord(
+        num_images=100,
         limits=limits,
         target=target,
         success=bool(ranking),

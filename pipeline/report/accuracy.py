@@ -50,9 +50,10 @@ def _splits(inputs: ReportInputs, summary: Summary) -> Table:
     record = inputs.retrain or inputs.train
     dataset = record.dataset if record else None
     held_out = dataset.num_search_validation if dataset else None
+    scored_on = inputs.search.num_images if inputs.search else None
     if summary.shared_weights_accuracy_percent is not None:
         rows.append(_split("search-validation", "shared weights of the hypernetwork",
-                           summary.shared_weights_accuracy_percent, held_out,
+                           summary.shared_weights_accuracy_percent, scored_on,
                            "ranks candidates in the search"))  # fmt: skip
     if inputs.retrain and dataset:
         how = f"retrained from {_start(inputs.retrain)}"

@@ -38,6 +38,7 @@ def search(
     predict: Predict,
     reachable: Mapping[str, tuple[float, float]],
     score: Score,
+    num_images: int,
     settings: SearchSettings,
     seed: int,
     cache: Mapping[str, float],
@@ -61,6 +62,7 @@ def search(
         reachable: Smallest and largest value of each cost in the space.
         score: Top-1 in percent on search-validation; called for no infeasible architecture and
             for none twice.
+        num_images: Images `score` looks at, for the record.
         settings: Sizes and rates.
         seed: Of all random numbers.
         cache: Accuracies known already, by `Architecture.short`.
@@ -111,6 +113,7 @@ def search(
         evaluated=tuple(scoring.candidates),
         front=_front(scoring.candidates, target),
         ranking=_ranking(scoring.candidates, target),
+        num_images=num_images,
         best_by_generation=tuple(best_by_generation),
         reachable=dict(reachable),
         seed=seed,

@@ -209,6 +209,7 @@ def search_record(rng: np.random.Generator, count: int = 180) -> SearchRecord:
             f"latency_ms/{TARGET}": (0.21, 1.9),
         },
         seed=0,
+        num_images=2000,
         seconds=61.0,
     )
 

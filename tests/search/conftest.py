@@ -122,6 +122,7 @@ class Toy:
             limits=limits,
             settings=settings,
             seed=seed,
+            num_images=100,
             cache=cache or {},
             **arguments,
         )
