@@ -45,7 +45,7 @@ def stages() -> tuple[Stage, ...]:
     """All stages, in order."""
     return (
         Stage("profile", (), _part("space", "data", "target", "profile", "seed"), _profile, _table),
-        Stage("train", (), _part("space", "data", "limits", "train", "seed"), _train),
+        Stage("train", (), _for_training, _train),
         Stage("search", ("profile", "train"), _part("limits", "search", "score", "seed"), _search),
         Stage("verify", ("search",), _part("verify", "seed"), _verify),
         Stage("retrain", ("train", "verify"), _part("data", "retrain", "seed"), _retrain),
@@ -83,6 +83,13 @@ def find_stage(name: str) -> Stage:
 
 def _everything(recipe: Recipe) -> Mapping[str, Any]:
     return recipe.model_dump(mode="json")
+
+
+def _for_training(recipe: Recipe) -> Mapping[str, Any]:
+    """Of the limits only the MACs window decides what is trained: others can change freely."""
+    whole = {"space", "data", "train", "seed"}
+    window = recipe.limits.model_dump(mode="json", include={"macs", "macs_min"})
+    return {**recipe.model_dump(mode="json", include=whole), "limits": window}
 
 
 def _part(*sections: str) -> Any:
