@@ -221,12 +221,12 @@ def reduce_visits(visits: Sequence[Visit]) -> LatencyStats:
     """Reduces the visits of one subject.
 
     `typical` is the fastest of all runs: the latency of the undisturbed machine. Disturbances only
-    ever add time, so of many runs in sweeps apart in time the fastest is the one they spared; a
-    campaign repeated later agrees on it better than on any median (docs/measuring.md).
+    ever add time, so of many runs in sweeps apart in time the fastest is the one they spared; slow
+    spells do not move it as long as they leave one visit alone (docs/measuring.md).
 
     `std` is the standard deviation of the fastest runs of three groups of visits, every third
-    visit in one: what would have been found at other times. Each group has a third of the visits,
-    so it is rather too large than too small.
+    visit in one: what this campaign would have found at other times of its own. Another campaign may
+    differ by more, since what changes between sessions is not in it.
 
     Args:
         visits: All of one subject.
@@ -238,23 +238,6 @@ def reduce_visits(visits: Sequence[Visit]) -> LatencyStats:
         raise MeasurementError(f"{len(visits)} visits are too few; {MIN_SWEEPS} are the least")
     minima = [min(visit.samples_ms) for visit in visits]
     runs = np.array([sample for visit in visits for sample in visit.samples_ms])
-    return _stats(minima, runs)
-
-
-def control_stats(visits: Sequence[Visit]) -> LatencyStats:
-    """The control network's own statistics over a campaign.
-
-    Raises:
-        MeasurementError: There are fewer visits than a statistic needs.
-    """
-    if len(visits) < MIN_SWEEPS:
-        raise MeasurementError(f"{len(visits)} visits are too few; {MIN_SWEEPS} are the least")
-    minima = [min(visit.control_after_ms) for visit in visits]
-    runs = np.array([sample for visit in visits for sample in visit.control_after_ms])
-    return _stats(minima, runs)
-
-
-def _stats(minima: Sequence[float], runs: NDArray[np.float64]) -> LatencyStats:
     by_group = [min(minima[group::_GROUPS]) for group in range(_GROUPS)]
     return LatencyStats(
         typical=min(minima),
@@ -267,6 +250,16 @@ def _stats(minima: Sequence[float], runs: NDArray[np.float64]) -> LatencyStats:
         cov=float(runs.std() / runs.mean()),
         n=len(runs),
     )
+
+
+def control_stats(visits: Sequence[Visit]) -> LatencyStats:
+    """The control network's own statistics over a campaign.
+
+    Raises:
+        MeasurementError: There are fewer visits than a statistic needs.
+    """
+    after = [visit.model_copy(update={"samples_ms": visit.control_after_ms}) for visit in visits]
+    return reduce_visits(after)
 
 
 def by_key(visits: Iterable[Visit]) -> dict[str, list[Visit]]:

@@ -78,7 +78,12 @@ def test_a_module_is_small_and_named_for_what_it_holds(path):
 
 
 def test_no_file_names_a_registry_or_a_path_of_the_machine_it_was_written_on():
-    registries = [("pypi", "org"), ("pythonhosted", "org"), ("debian", "org"), ("npmjs", "org")]
+    registries = [
+        ("py" + "pi", "org"),
+        ("python" + "hosted", "org"),
+        ("debian", "org"),
+        ("npm" + "js", "org"),
+    ]
     hosts = "|".join(rf"(?:[\w-]+\.)*{name}\.{domain}" for name, domain in registries)
     places = "|".join(re.escape(str(place)) for place in (ROOT, Path.home()) if place != Path("/"))
     told = re.compile(rf"\b(?:{hosts})\b|(?<![\w./])(?:{places}|/home/\w+|/Users/\w+)(?:/|\b)")
