@@ -225,8 +225,8 @@ def reduce_visits(visits: Sequence[Visit]) -> LatencyStats:
     spells do not move it as long as they leave one visit alone (docs/measuring.md).
 
     `std` is the standard deviation of the fastest runs of three groups of visits, every third
-    visit in one: what this campaign would have found at other times of its own. Another campaign may
-    differ by more, since what changes between sessions is not in it.
+    visit in one: what this campaign would have found at other times of its own. Another campaign
+    may differ by more, since what changes between sessions is not in it.
 
     Args:
         visits: All of one subject.
