@@ -12,13 +12,14 @@ from pipeline.campaign import CONTROL_NETWORK, Campaign, run_campaign
 from pipeline.cost import architecture_cost
 from pipeline.device import Target, environment
 from pipeline.errors import UsageError
+from pipeline.export import RANDOM_SEED
 from pipeline.export_cache import TimmNetwork, cached_network, cached_timm, export_all
 from pipeline.measure import TimingProtocol
 from pipeline.progress import Progress, silent
 from pipeline.records import BenchmarkRecord, BenchmarkResult, LatencyPrediction
 from pipeline.space import Architecture
 
-RANDOM = "random (seed 0)"
+RANDOM = f"random (seed {RANDOM_SEED})"
 
 
 @dataclass(frozen=True)

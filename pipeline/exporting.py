@@ -11,13 +11,18 @@ import torch
 
 from pipeline.device import environment
 from pipeline.errors import UsageError
-from pipeline.export import check_parity, describe_export, export_network, measure_parity
+from pipeline.export import (
+    RANDOM_SEED,
+    check_parity,
+    describe_export,
+    export_network,
+    measure_parity,
+)
 from pipeline.network import build_network, load_checkpoint
 from pipeline.progress import Progress, silent
 from pipeline.records import ExportedModel, ExportRecord
 from pipeline.space import Architecture
 
-RANDOM_SEED = 0
 PARITY_IMAGES = 16
 
 

@@ -34,7 +34,7 @@ from pipeline.records import (
     VerifyRecord,
 )
 from pipeline.space import Architecture
-from pipeline.stages import Stage, StageContext
+from pipeline.stages import RECORD, Stage, StageContext
 from pipeline.workspace import table_to_write
 
 if TYPE_CHECKING:
@@ -347,7 +347,7 @@ def report_inputs(recipe: Recipe, run: Path) -> Any:
     found = {
         stage: read_record(path, model)
         for stage, model in _RECORDS.items()
-        if (path := run / stage / "record.json").exists()
+        if (path := run / stage / RECORD).exists()
     }
     return ReportInputs.model_validate(
         {"name": run.name, "recipe": recipe.model_dump(mode="json"), **found}

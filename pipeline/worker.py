@@ -22,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 
 from pipeline import errors, runtimes
-from pipeline.device import Target
+from pipeline.device import Target, host_slug
 from pipeline.errors import MeasurementError, PipelineError
 from pipeline.measure import time_burst
 
@@ -42,8 +42,7 @@ class MeasuringProcess:
     def __init__(self, target: Target) -> None:
         if not target.is_here:
             raise errors.UnavailableError(
-                f"target {target.name} is on {target.device_slug}; this machine is "
-                f"{Target.parse('host/x-fp32-b1').device_slug}",
+                f"target {target.name} is on {target.device_slug}; this machine is {host_slug()}",
                 hint="run the same command on that device",
             )
         reason = runtimes.find(target.runtime).unavailable()
