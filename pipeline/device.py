@@ -11,13 +11,13 @@ import os
 import platform
 import re
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pipeline.errors import UsageError
+from pipeline.machine_state import system_file
 
 HOST = "host"
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -96,6 +96,7 @@ class DeviceProfile(BaseModel):
         description: What it is, for people.
         clock_policy: How to hold its clocks still while measuring.
         targets: Settings (`onnxruntime-fp32-b1-t1`), without the device.
+        commands: What to type on the device, where it is called `host`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -105,6 +106,7 @@ class DeviceProfile(BaseModel):
     description: str
     clock_policy: str
     targets: tuple[str, ...]
+    commands: tuple[str, ...] = ()
 
     @field_validator("targets")
     @classmethod
@@ -112,80 +114,6 @@ class DeviceProfile(BaseModel):
         for setting in targets:
             Target.parse(f"any/{setting}")
         return targets
-
-
-class Environment(BaseModel):
-    """The machine and the software a measurement was made with.
-
-    Attributes:
-        device: Slug of the machine.
-        cpu: CPU model as the system reports it.
-        cpu_flags: Instruction-set extensions that decide which kernels run.
-        cores: Cores this process may use.
-        memory_gib: Main memory.
-        governor: Frequency governor; None where the system does not say.
-        os: Operating system and kernel.
-        python: Python's version.
-        packages: Versions of the libraries that decide latency or accuracy.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    device: str
-    cpu: str
-    cpu_flags: tuple[str, ...]
-    cores: int
-    memory_gib: float
-    governor: str | None
-    os: str
-    python: str
-    packages: dict[str, str]
-
-
-_LATENCY_FLAGS = (
-    "avx2",
-    "avx512f",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx512_fp16",
-    "amx_tile",
-    "amx_bf16",
-    "amx_int8",
-    "avx_vnni",
-    "asimd",
-    "asimddp",
-    "i8mm",
-    "bf16",
-    "sve",
-)
-_PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "onnx",
-    "onnxscript",
-    "onnxruntime",
-    "openvino",
-    "numpy",
-)
-
-
-@lru_cache(maxsize=1)
-def environment() -> Environment:
-    """Reads the machine at hand."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    flags = set((_cpu_field("flags") or _cpu_field("Features") or "").split())
-    return Environment(
-        device=host_slug(),
-        cpu=cpu_model(),
-        cpu_flags=tuple(flag for flag in _LATENCY_FLAGS if flag in flags),
-        cores=usable_cores(),
-        memory_gib=round(pages / 2**30, 1),
-        governor=_read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
-        os=f"{platform.system()} {platform.release()}",
-        python=platform.python_version(),
-        packages=_versions(),
-    )
 
 
 @lru_cache(maxsize=1)
@@ -198,7 +126,7 @@ def host_slug() -> str:
 
 def cpu_model() -> str:
     """The CPU's model name as the system reports it."""
-    return _cpu_field("model name") or _cpu_field("Model") or platform.processor() or "unknown"
+    return cpu_field("model name") or cpu_field("Model") or platform.processor() or "unknown"
 
 
 def usable_cores() -> int:
@@ -206,24 +134,8 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _cpu_field(name: str) -> str | None:
-    text = _read(Path("/proc/cpuinfo")) or ""
-    match = re.search(rf"^{name}\s*:\s*(.+)$", text, re.MULTILINE)
+def cpu_field(name: str, root: Path = Path("/")) -> str | None:
+    """A field of the first CPU in `/proc/cpuinfo`; None where the system does not tell it."""
+    text = system_file(root / "proc/cpuinfo") or ""
+    match = re.search(rf"^{name}[ \t]*:[ \t]*(.+)$", text, re.MULTILINE)
     return match[1].strip() if match else None
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return None

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from pipeline.device import environment
 from pipeline.errors import UsageError
 from pipeline.export import (
     RANDOM_SEED,
@@ -18,6 +17,7 @@ from pipeline.export import (
     export_network,
     measure_parity,
 )
+from pipeline.fingerprint import environment
 from pipeline.network import build_network, load_checkpoint
 from pipeline.progress import Progress, silent
 from pipeline.records import ExportedModel, ExportRecord

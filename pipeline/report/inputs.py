@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.device import HOST, Environment
+from pipeline.device import HOST
+from pipeline.fingerprint import Environment
 from pipeline.records import (
     BenchmarkRecord,
     ExportRecord,

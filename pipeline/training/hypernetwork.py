@@ -14,8 +14,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pipeline.device import environment
 from pipeline.errors import DataError
+from pipeline.fingerprint import environment
 from pipeline.progress import Progress
 from pipeline.records import TrainRecord
 from pipeline.space import Architecture, SearchSpace

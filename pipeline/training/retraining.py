@@ -7,8 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pipeline.device import environment
 from pipeline.errors import DataError, StageError
+from pipeline.fingerprint import environment
 from pipeline.network import Network, build_network, save_checkpoint
 from pipeline.progress import Progress
 from pipeline.records import RetrainRecord
