@@ -7,24 +7,24 @@ number (`LatencyStats.typical`) means the same everywhere.
 from __future__ import annotations
 
 import datetime
+import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.device import Target, environment
-from pipeline.errors import MeasurementError
-from pipeline.journal import Journal
-from pipeline.measure import (
-    LatencyStats,
-    TimingProtocol,
-    Visit,
-    by_key,
-    control_stats,
-    measure,
-    reduce_visits,
-)
+import numpy as np
+from pydantic import ValidationError
+
+from pipeline.device import Target
+from pipeline.errors import MeasurementError, UnsteadyError
+from pipeline.fingerprint import Environment, differences_that_matter, environment
+from pipeline.journal import Journal, field_differences
+from pipeline.latency_stats import LatencyStats, Visit, by_key, control_stats, reduce_all
+from pipeline.measure import TimingProtocol, is_finished, measure, why_stopped
 from pipeline.progress import Progress, silent
+from pipeline.steadiness import Steadiness, steadiness
 from pipeline.worker import MeasuringProcess
 
 CONTROL = "control"
@@ -41,8 +41,10 @@ class Campaign:
         failed: Why a subject could not be measured.
         precision: What the engine computes each subject in.
         control: The control network over the whole journal.
+        steadiness: Why measuring stopped, and how still the machine held.
         measured: Visits made by this call.
         reused: Visits that were in the journal before.
+        opening_s: Seconds it took to open each model; empty where nothing was left to measure.
     """
 
     stats: dict[str, LatencyStats]
@@ -50,24 +52,43 @@ class Campaign:
     failed: dict[str, str]
     precision: dict[str, str]
     control: LatencyStats
+    steadiness: Steadiness
     measured: int
     reused: int
+    opening_s: dict[str, float]
 
 
 def conditions(target: Target, protocol: TimingProtocol) -> dict[str, Any]:
-    """What must be the same for two campaigns to share a journal."""
-    here = environment()
-    relevant = ("torch", "onnxscript", target.runtime)
+    """The header of a journal: what its visits were made of, with, and on."""
     return {
         "device": target.device_slug,
         "target": target.setting,
-        "protocol": protocol.model_dump(exclude={"sweeps"}),
+        "protocol": protocol.of_a_visit(),
         "control": CONTROL_NETWORK,
-        "cpu": here.cpu,
-        "cpu_flags": list(here.cpu_flags),
-        "cores": here.cores,
-        "packages": {name: here.packages[name] for name in relevant if name in here.packages},
+        "environment": environment().model_dump(mode="json"),
     }
+
+
+def differing_conditions(found: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """In what two headers differ so that their visits cannot be told together."""
+    runtime = str(given["target"]).split("-")[0]
+    then, now = environment_of(found), environment_of(given)
+    machines = differences_that_matter(then, now, runtime) if then and now else []
+    return [*field_differences(_settings(found), _settings(given)), *machines]
+
+
+def environment_of(header: Mapping[str, Any]) -> Environment | None:
+    """The machine in a journal's header; None where it does not say."""
+    try:
+        return Environment.model_validate(header.get("environment"))
+    except ValidationError:
+        return None
+
+
+def _settings(header: Mapping[str, Any]) -> dict[str, Any]:
+    """A header's fields that must be equal; a machine without facts counts as one of them."""
+    kept = {key: value for key, value in header.items() if key != "environment"}
+    return {**kept, "environment": "given" if environment_of(header) else "missing"}
 
 
 def run_campaign(
@@ -97,6 +118,7 @@ def run_campaign(
         UnavailableError: The target cannot be measured here.
         MeasurementError: A model is refused (every model, with `skip_refused`), or the measuring
             process died.
+        UnsteadyError: Sweeps apart in time disagree too much for any number to be trusted.
         TableError: The journal is of other conditions.
         StorageError: A visit could not be written.
     """
@@ -104,26 +126,48 @@ def run_campaign(
     def waiting() -> None:
         progress(0, 1, f"waiting: another process is measuring into {journal_path}")
 
-    with Journal(journal_path, conditions(target, protocol), waiting) as journal:
-        wanted = {(sweep, key) for sweep in range(protocol.sweeps) for key in subjects}
-        before = len(journal.visits)
-        reused = len(wanted & journal.done)
+    with Journal(
+        journal_path, conditions(target, protocol), waiting, differing_conditions
+    ) as journal:
+        known = list(journal.visits)
         failed: dict[str, str] = {}
-        pending = sorted({key for _, key in wanted - journal.done}, key=list(subjects).index)
-        if pending:
+        opening_s: dict[str, float] = {}
+        if not is_finished(known, list(subjects), protocol):
             with MeasuringProcess(target) as process:
                 process.open(CONTROL, control)
-                for index, key in enumerate(pending):
-                    progress(reused, len(wanted), f"opening {index + 1} of {len(pending)}")
-                    try:
-                        process.open(key, subjects[key])
-                    except MeasurementError as error:
-                        if not skip_refused or not process.is_alive:
-                            raise
-                        failed[key] = error.message
-                _visit_all(process, journal, subjects, failed, protocol, seed, wanted, progress)
-        measured = len(journal.visits) - before
-        return _reduce(journal.visits, subjects, failed, measured, reused)
+                opening_s, failed = _open_all(process, subjects, seed, skip_refused, progress)
+                _visit_all(process, journal, subjects, failed, protocol, seed, progress)
+        found = _reduce(journal.visits, known, subjects, failed, protocol, opening_s)
+    _check_steady(found.steadiness, target, protocol, journal_path)
+    return found
+
+
+def _open_all(
+    process: MeasuringProcess,
+    subjects: Mapping[str, Path],
+    seed: int,
+    skip_refused: bool,
+    progress: Progress,
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Opens every model; returns the seconds each took, and why some were refused.
+
+    In random order: models that are opened first are about half a percent slower (their memory
+    lies elsewhere), which would tell networks from those they are compared with.
+    """
+    opening_s, failed = {}, {}
+    keys = list(subjects)
+    order = np.random.default_rng(seed).permutation(len(keys))
+    for index, key in enumerate(keys[place] for place in order):
+        progress(0, 1, f"opening {index + 1} of {len(subjects)}")
+        start = time.monotonic()
+        try:
+            process.open(key, subjects[key])
+        except MeasurementError as error:
+            if not skip_refused or not process.is_alive:
+                raise
+            failed[key] = error.message
+        opening_s[key] = time.monotonic() - start
+    return opening_s, failed
 
 
 def _visit_all(
@@ -133,37 +177,56 @@ def _visit_all(
     failed: Mapping[str, str],
     protocol: TimingProtocol,
     seed: int,
-    wanted: set[tuple[int, str]],
     progress: Progress,
 ) -> None:
     keys = [key for key in subjects if key not in failed]
-    done = journal.done
-    finished = len(wanted & done)
-    for visit in measure(process, keys, CONTROL, protocol, seed=seed, done=done, now=utc_now):
+    known = list(journal.visits)
+    made = Counter(visit.key for visit in known)
+    finished = sum(made[key] for key in keys)
+    for visit in measure(process, keys, CONTROL, protocol, seed=seed, known=known, now=utc_now):
         journal.append(visit)
         finished += 1
-        progress(finished, len(wanted), visit.key)
+        # More sweeps than the least follow only while they disagree.
+        sweeps = max(protocol.least_sweeps, visit.sweep + 1)
+        progress(finished, sum(max(made[key], sweeps) for key in keys), visit.key)
 
 
 def _reduce(
     visits: list[Visit],
+    known: list[Visit],
     subjects: Mapping[str, Path],
     failed: dict[str, str],
-    measured: int,
-    reused: int,
+    protocol: TimingProtocol,
+    opening_s: dict[str, float],
 ) -> Campaign:
     groups = by_key(visits)
-    kept = {key: groups[key] for key in subjects if key not in failed}
+    kept = {key: groups[key] for key in subjects if key in groups and key not in failed}
     if failed and not kept:
         raise MeasurementError("; ".join(failed.values()))
     return Campaign(
-        stats={key: reduce_visits(group) for key, group in kept.items()},
+        stats=reduce_all(kept),
         visits=kept,
         failed=failed,
         precision={key: group[-1].precision for key, group in kept.items()},
         control=control_stats(visits),
-        measured=measured,
-        reused=reused,
+        steadiness=steadiness(visits, kept, why_stopped(visits, list(kept), protocol)),
+        measured=len(visits) - len(known),
+        reused=sum(visit.key in kept for visit in known),
+        opening_s=opening_s,
+    )
+
+
+def _check_steady(
+    found: Steadiness, target: Target, protocol: TimingProtocol, journal: Path
+) -> None:
+    if found.disagreement_percent <= protocol.unsteady_percent:
+        return
+    raise UnsteadyError(
+        f"this machine cannot measure {target.name} now: sweeps apart in time disagree by "
+        f"{found.disagreement_percent:.1f} % ({protocol.unsteady_percent:g} % allowed) after "
+        f"{found.sweeps} sweeps, with {found.spells} slow spells over "
+        f"{found.disturbed_percent:.0f} % of the visits",
+        hint=f"close what else runs, use fewer threads, then move {journal} away and measure anew",
     )
 
 

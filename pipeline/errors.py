@@ -12,6 +12,7 @@
     ├── UnavailableError                      a runtime or device this machine does not have
     ├── ExportError                           a model that does not export, or differs once exported
     ├── MeasurementError                      a timing that cannot be made or trusted
+    │   └── UnsteadyError                     … because the machine does not hold still
     ├── InfeasibleError                       limits that no architecture meets
     ├── StageError                            a stage whose input is not there yet
     └── StorageError                          a file that cannot be read or written (disk full, …)
@@ -105,6 +106,10 @@ class ExportError(PipelineError):
 
 class MeasurementError(PipelineError):
     """A timing that cannot be made or trusted."""
+
+
+class UnsteadyError(MeasurementError):
+    """A machine that does not hold still long enough for a target to be measured on it."""
 
 
 class InfeasibleError(PipelineError):

@@ -8,6 +8,7 @@ releases when its holder dies.
 
 from __future__ import annotations
 
+import datetime
 import fcntl
 import json
 import os
@@ -21,10 +22,11 @@ from pydantic import ValidationError
 
 from pipeline.errors import TableError
 from pipeline.files import storage_errors
-from pipeline.measure import Visit
+from pipeline.latency_stats import Visit
 
 Header = Mapping[str, Any]
-SCHEMA_VERSION = 1
+Differences = Callable[[Header, Header], list[str]]
+SCHEMA_VERSION = 2
 _SEAL = b'{"crc":"'
 
 
@@ -54,6 +56,7 @@ class Journal:
         path: The file; made with its folder if absent.
         header: Conditions of the campaign. A journal made under other conditions is refused.
         on_wait: Called once if another process holds the journal, before waiting for it.
+        differences: Says in what the conditions found and given differ where it matters.
 
     Raises:
         StorageError: The file cannot be written.
@@ -61,9 +64,14 @@ class Journal:
     """
 
     def __init__(
-        self, path: Path, header: Header, on_wait: Callable[[], None] = lambda: None
+        self,
+        path: Path,
+        header: Header,
+        on_wait: Callable[[], None] = lambda: None,
+        differences: Differences | None = None,
     ) -> None:
         self.path = path
+        self._differences = differences or field_differences
         self.visits: list[Visit] = []
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,11 +121,10 @@ class Journal:
             if b"\n" not in content and _SEAL.startswith(content[: len(_SEAL)]):
                 os.ftruncate(self._file, 0)  # cut while the header was written
         if os.fstat(self._file).st_size == 0:
-            self._write({"header": {"schema_version": SCHEMA_VERSION, **header}})
+            self._write({"header": _as_kept(header)})
             return
         found, self.visits, damaged_last = _parse(self.path)
-        given = json.loads(json.dumps({"schema_version": SCHEMA_VERSION, **header}))
-        differing = _differences(found, given)
+        differing = self._differences(found, _as_kept(header))
         if differing:
             raise TableError(
                 f"{self.path} was measured under other conditions: " + "; ".join(differing),
@@ -144,6 +151,44 @@ class Journal:
             except OSError:
                 os.ftruncate(self._file, end)
                 raise
+
+
+def set_aside(path: Path, header: Header, differences: Differences) -> Path | None:
+    """Renames a journal that was made under other conditions, with the files named after it.
+
+    Nothing measured is lost: `x.jsonl` becomes `x.before-<time>.jsonl` beside it.
+
+    Args:
+        path: The journal.
+        header: The conditions now.
+        differences: As for `Journal`.
+
+    Returns:
+        Its new path; None where it is not there yet or was made under these conditions.
+
+    Raises:
+        StorageError: It cannot be read or renamed.
+        TableError: It is damaged.
+    """
+    if not path.exists() or b"\n" not in path.read_bytes():
+        return None  # nothing is in it: at most a header that was cut
+    found, _, _ = _parse(path)
+    if not differences(found, _as_kept(header)):
+        return None
+    time = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
+    with storage_errors(path):
+        for beside in path.parent.glob(f"{path.stem}.*"):
+            if ".before-" in beside.name:
+                continue
+            ending = beside.name.removeprefix(path.stem)
+            beside.rename(path.with_name(f"{path.stem}.before-{time}{ending}"))
+    return path.with_name(f"{path.stem}.before-{time}{path.suffix}")
+
+
+def _as_kept(header: Header) -> dict[str, Any]:
+    """Conditions as a journal's first line gives them back: JSON knows no tuples."""
+    kept: dict[str, Any] = json.loads(json.dumps({"schema_version": SCHEMA_VERSION, **header}))
+    return kept
 
 
 def _seal(content: dict[str, Any]) -> bytes:
@@ -192,12 +237,31 @@ def _header(content: dict[str, Any], path: Path) -> dict[str, Any]:
     header: dict[str, Any] | None = content.get("header")
     if not isinstance(header, dict):
         raise TableError(f"{path}:1: the first line is no header; this is no latency table")
-    if header.get("schema_version") != SCHEMA_VERSION:
+    version = header.get("schema_version")
+    if version not in [*_UPGRADES, SCHEMA_VERSION]:
         raise TableError(
-            f"{path}: schema version {header.get('schema_version')!r}, expected {SCHEMA_VERSION}",
+            f"{path}: schema version {version!r}, expected {SCHEMA_VERSION} or, to be upgraded, "
+            f"{', '.join(map(str, _UPGRADES))}",
             hint="profile anew with this version of the program",
         )
+    while header["schema_version"] in _UPGRADES:
+        header = _UPGRADES[header["schema_version"]](header)
     return header
+
+
+def _with_environment(header: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 kept the machine's facts beside the target; they are an environment since.
+
+    Lines of visits need no upgrade: what version 1 did not keep is absent from them.
+    """
+    facts = ("device", "cpu", "cpu_flags", "cores", "packages")
+    moved = {key: header[key] for key in facts if key in header}
+    rest = {key: value for key, value in header.items() if key not in moved or key == "device"}
+    unkept = {"memory_gib": None, "governor": None, "os": "not kept", "python": "not kept"}
+    return {**rest, "schema_version": 2, "environment": {**moved, **unkept}}
+
+
+_UPGRADES: dict[Any, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _with_environment}
 
 
 def _visit(content: dict[str, Any], path: Path, number: int) -> Visit:
@@ -207,12 +271,13 @@ def _visit(content: dict[str, Any], path: Path, number: int) -> Visit:
         raise TableError(f"{path}:{number}: the line holds no visit") from None
 
 
-def _differences(found: Mapping[str, Any], given: Mapping[str, Any], at: str = "") -> list[str]:
+def field_differences(found: Header, given: Header, at: str = "") -> list[str]:
+    """Every field in which two headers differ, one sentence each."""
     told = []
     for key in sorted({*found, *given}):
         here, there = found.get(key), given.get(key)
         if isinstance(here, dict) and isinstance(there, dict):
-            told += _differences(here, there, f"{at}{key}.")
+            told += field_differences(here, there, f"{at}{key}.")
         elif here != there:
             told.append(f"{at}{key} was {here!r}, is {there!r}")
     return told

@@ -1,26 +1,23 @@
-"""Timing: the protocol, the schedule of visits, and the statistics made of them.
+"""Timing: the protocol, the schedule of visits, and when to stop.
 
 Noise on a shared machine comes in spells of seconds, so repetition inside one burst says little.
 Every subject is visited once a sweep, in random order, with bursts of a control network before and
-after; sweeps are spread over the campaign.
+after; sweeps are spread over the campaign, and it ends when sweeps apart in time agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Literal, Protocol
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.errors import MeasurementError
+from pipeline.latency_stats import MIN_SWEEPS, Visit, by_key, disagreement_percent
+from pipeline.machine_state import MachineState
+from pipeline.steadiness import Stopped
 
-MIN_SWEEPS = 3
-RUNS_FOR_P90 = 64
-RUNS_FOR_P99 = 662
-# A standard deviation needs two values; three leave each a third of the visits.
-_GROUPS = MIN_SWEEPS
 Clock = Callable[[], float]
 
 
@@ -28,7 +25,13 @@ class TimingProtocol(BaseModel):
     """How a campaign times its subjects.
 
     Attributes:
-        sweeps: Visits to each subject, spread over the campaign.
+        sweeps: Visits to each subject, at most, spread over the campaign.
+        min_sweeps: Visits to each subject, at least.
+        agree_percent: The campaign ends when sweeps apart in time agree this well.
+        unsteady_percent: A campaign whose sweeps disagree more than this is refused.
+        budget_s: No visit begins after this many seconds, once a statistic can be made.
+        sweep_interval_s: A sweep begins no sooner than this after the one before, so that a short
+            campaign does not lie within one slow spell.
         warm_runs: Untimed runs at the start of a visit.
         runs: Timed runs of a visit, at least.
         burst_ms: Short subjects run on until the visit's timed runs fill this, up to `max_runs`.
@@ -39,7 +42,12 @@ class TimingProtocol(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sweeps: int = Field(default=12, ge=MIN_SWEEPS)
+    sweeps: int = Field(default=24, ge=MIN_SWEEPS)
+    min_sweeps: int = Field(default=9, ge=MIN_SWEEPS)
+    agree_percent: float = Field(default=1.0, ge=0)
+    unsteady_percent: float = Field(default=3.0, gt=0)
+    budget_s: float = Field(default=900.0, gt=0)
+    sweep_interval_s: float = Field(default=1.0, ge=0)
     warm_runs: int = Field(default=3, ge=0)
     runs: int = Field(default=8, ge=1)
     burst_ms: float = Field(default=2.0, ge=0)
@@ -47,58 +55,38 @@ class TimingProtocol(BaseModel):
     warmup_ms: float = Field(default=50.0, ge=0)
     control_runs: int = Field(default=6, ge=1)
 
+    @property
+    def least_sweeps(self) -> int:
+        """Sweeps before the campaign may end because they agree."""
+        return min(self.min_sweeps, self.sweeps)
 
-class Visit(BaseModel):
-    """One burst on one subject: the unit that is journalled and never measured twice.
-
-    Attributes:
-        sweep: Which sweep it belongs to, from 0.
-        key: The subject.
-        samples_ms: Timed runs, in order.
-        control_before_ms: The control network's runs just before.
-        control_after_ms: … and just after.
-        at: UTC time of the visit, ISO 8601.
-        precision: What the engine computes the subject in.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sweep: int
-    key: str
-    samples_ms: tuple[float, ...]
-    control_before_ms: tuple[float, ...]
-    control_after_ms: tuple[float, ...]
-    at: str
-    precision: str
+    def of_a_visit(self) -> dict[str, Any]:
+        """What decides how a visit is made, and so which visits can be told together."""
+        return self.model_dump(exclude=_WHEN_TO_STOP)
 
 
-class LatencyStats(BaseModel):
-    """What a subject's visits say, in milliseconds.
+_WHEN_TO_STOP = {
+    "sweeps",
+    "min_sweeps",
+    "agree_percent",
+    "unsteady_percent",
+    "budget_s",
+    "sweep_interval_s",
+}
+
+
+class Burst(NamedTuple):
+    """Timed runs, and what the machine did meanwhile.
 
     Attributes:
-        typical: The one number tables, limits and comparisons use; see `reduce_visits`.
-        std: Standard uncertainty of `typical`, from visits apart in time.
-        median: Of all runs.
-        mean: Of all runs.
-        min: Of all runs.
-        p90: None unless there are at least 64 runs.
-        p99: None unless there are at least 662 runs.
-        cov: Coefficient of variation of all runs (a ratio).
-        n: Number of runs.
+        samples_ms: Milliseconds of each timed run, in order.
+        state: The machine after them; None where it was not read.
+        interruptions: How often something else ran on the core meanwhile; None if not counted.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
-    typical: float
-    std: float
-    median: float
-    mean: float
-    min: float
-    p90: float | None
-    p99: float | None
-    cov: float
-    n: int
+    samples_ms: list[float]
+    state: MachineState | None = None
+    interruptions: int | None = None
 
 
 class Bench(Protocol):
@@ -112,7 +100,7 @@ class Bench(Protocol):
 
     def burst(
         self, key: str, *, warm_runs: int, runs: int, burst_ms: float, max_runs: int
-    ) -> list[float]:
+    ) -> Burst:
         """Runs a subject `warm_runs` times untimed, then timed; see `time_burst`."""
 
 
@@ -151,6 +139,16 @@ def time_burst(
     return samples_ms
 
 
+def is_finished(visits: Sequence[Visit], keys: Sequence[str], protocol: TimingProtocol) -> bool:
+    """Whether nothing more is to be measured: sweeps agree, or all of them were made."""
+    return _reason_to_stop(visits, keys, protocol) is not None
+
+
+def why_stopped(visits: Sequence[Visit], keys: Sequence[str], protocol: TimingProtocol) -> Stopped:
+    """Why a campaign that has ended did."""
+    return _reason_to_stop(visits, keys, protocol) or "budget"
+
+
 def measure(
     bench: Bench,
     keys: Sequence[str],
@@ -158,10 +156,16 @@ def measure(
     protocol: TimingProtocol,
     *,
     seed: int,
-    done: Collection[tuple[int, str]] = (),
+    known: Sequence[Visit] = (),
     now: Callable[[], str],
+    clock: Clock = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Visit]:
     """Visits every subject once a sweep, in random order, the control network around each.
+
+    Ends after a whole sweep when `protocol.least_sweeps` are made and sweeps apart in time agree,
+    when `protocol.sweeps` are made, or when `protocol.budget_s` is over and every subject has
+    enough visits for a statistic.
 
     Args:
         bench: What runs the subjects.
@@ -169,42 +173,82 @@ def measure(
         control: Key of the control network.
         protocol: How often and how long.
         seed: Decides the order; the same for a campaign that goes on.
-        done: Visits (sweep, key) made before; they are not made again.
+        known: Visits made before; they are not made again.
         now: UTC time as ISO 8601.
+        clock: Seconds, monotonic; for the budget and the distance of sweeps.
+        sleep: Waits that many seconds.
 
     Yields:
         Each visit as soon as it is made.
     """
-    pending = [
-        (sweep, key)
-        for sweep in range(protocol.sweeps)
-        for key in _order(keys, seed, sweep)
-        if (sweep, key) not in done
-    ]
-    if not pending:
-        return
-    for key in dict.fromkeys([control, *(key for _, key in pending)]):
+    visits = list(known)
+    done = {(visit.sweep, visit.key) for visit in visits}
+    unfinished = [key for key in keys if not done >= {(s, key) for s in range(protocol.sweeps)}]
+    end, swept_at = clock() + protocol.budget_s, -np.inf
+    before: list[float] | None = None
+    for sweep in range(protocol.sweeps):
+        pending = [key for key in _order(keys, seed, sweep) if (sweep, key) not in done]
+        if not pending:
+            continue
+        if sweep >= protocol.least_sweeps and is_finished(visits, keys, protocol):
+            return
+        wait_s = max(0.0, swept_at + protocol.sweep_interval_s - clock())
+        if sweep >= MIN_SWEEPS and clock() + wait_s > end:
+            return
+        if before is None:
+            _warm(bench, [control, *unfinished], protocol)
+            before = _control_burst(bench, control, protocol)
+        elif wait_s > 0:
+            sleep(wait_s)
+            before = _control_burst(bench, control, protocol)
+        swept_at = clock()
+        for key in pending:
+            if sweep >= MIN_SWEEPS and clock() > end:
+                return
+            visit = _visit(bench, sweep, key, control, before, protocol, now)
+            before = list(visit.control_after_ms)
+            visits.append(visit)
+            yield visit
+
+
+def _visit(
+    bench: Bench,
+    sweep: int,
+    key: str,
+    control: str,
+    before: Sequence[float],
+    protocol: TimingProtocol,
+    now: Callable[[], str],
+) -> Visit:
+    burst = bench.burst(
+        key,
+        warm_runs=protocol.warm_runs,
+        runs=protocol.runs,
+        burst_ms=protocol.burst_ms,
+        max_runs=protocol.max_runs,
+    )
+    after = _control_burst(bench, control, protocol)
+    return Visit(
+        sweep=sweep,
+        key=key,
+        samples_ms=tuple(burst.samples_ms),
+        control_before_ms=tuple(before),
+        control_after_ms=tuple(after),
+        at=now(),
+        precision=bench.precision(key),
+        state=burst.state,
+        interruptions=burst.interruptions,
+    )
+
+
+def _warm(bench: Bench, keys: Sequence[str], protocol: TimingProtocol) -> None:
+    for key in dict.fromkeys(keys):
         bench.warm(key, protocol.warmup_ms)
-    before = _control_burst(bench, control, protocol)
-    for sweep, key in pending:
-        samples = bench.burst(
-            key,
-            warm_runs=protocol.warm_runs,
-            runs=protocol.runs,
-            burst_ms=protocol.burst_ms,
-            max_runs=protocol.max_runs,
-        )
-        after = _control_burst(bench, control, protocol)
-        yield Visit(
-            sweep=sweep,
-            key=key,
-            samples_ms=tuple(samples),
-            control_before_ms=tuple(before),
-            control_after_ms=tuple(after),
-            at=now(),
-            precision=bench.precision(key),
-        )
-        before = after
+
+
+def _control_burst(bench: Bench, control: str, protocol: TimingProtocol) -> list[float]:
+    runs = protocol.control_runs
+    return bench.burst(control, warm_runs=1, runs=runs, burst_ms=0.0, max_runs=runs).samples_ms
 
 
 def _order(keys: Sequence[str], seed: int, sweep: int) -> list[str]:
@@ -212,66 +256,24 @@ def _order(keys: Sequence[str], seed: int, sweep: int) -> list[str]:
     return [keys[index] for index in order]
 
 
-def _control_burst(bench: Bench, control: str, protocol: TimingProtocol) -> list[float]:
-    runs = protocol.control_runs
-    return bench.burst(control, warm_runs=1, runs=runs, burst_ms=0.0, max_runs=runs)
+def _reason_to_stop(
+    visits: Sequence[Visit], keys: Sequence[str], protocol: TimingProtocol
+) -> Stopped | None:
+    groups = _whole_sweeps(visits, keys)
+    made = min(map(len, groups.values()), default=0)
+    apart = disagreement_percent(groups)
+    if made >= protocol.least_sweeps and apart is not None and apart <= protocol.agree_percent:
+        return "agreed"
+    return "sweeps" if made >= protocol.sweeps else None
 
 
-def reduce_visits(visits: Sequence[Visit]) -> LatencyStats:
-    """Reduces the visits of one subject.
+def _whole_sweeps(visits: Sequence[Visit], keys: Sequence[str]) -> dict[str, list[Visit]]:
+    """Visits of each subject in the sweeps that were made of every one.
 
-    `typical` is the fastest of all runs: the latency of the undisturbed machine. Disturbances only
-    ever add time, so of many runs in sweeps apart in time the fastest is the one they spared; slow
-    spells do not move it as long as they leave one visit alone (docs/measuring.md).
-
-    `std` is the standard deviation of the fastest runs of three groups of visits, every third
-    visit in one: what this campaign would have found at other times of its own. Another campaign
-    may differ by more, since what changes between sessions is not in it.
-
-    Args:
-        visits: All of one subject.
-
-    Raises:
-        MeasurementError: There are fewer visits than a statistic needs.
+    A campaign decides between sweeps whether to go on. One that was interrupted within a sweep
+    must decide as it would have, so the sweep it was making does not count.
     """
-    if len(visits) < MIN_SWEEPS:
-        raise MeasurementError(f"{len(visits)} visits are too few; {MIN_SWEEPS} are the least")
-    minima = [min(visit.samples_ms) for visit in visits]
-    runs = np.array([sample for visit in visits for sample in visit.samples_ms])
-    by_group = [min(minima[group::_GROUPS]) for group in range(_GROUPS)]
-    return LatencyStats(
-        typical=min(minima),
-        std=float(np.std(by_group, ddof=1)),
-        median=float(np.median(runs)),
-        mean=float(runs.mean()),
-        min=float(runs.min()),
-        p90=_percentile(runs, 90, RUNS_FOR_P90),
-        p99=_percentile(runs, 99, RUNS_FOR_P99),
-        cov=float(runs.std() / runs.mean()),
-        n=len(runs),
-    )
-
-
-def control_stats(visits: Sequence[Visit]) -> LatencyStats:
-    """The control network's own statistics over a campaign.
-
-    Raises:
-        MeasurementError: There are fewer visits than a statistic needs.
-    """
-    after = [visit.model_copy(update={"samples_ms": visit.control_after_ms}) for visit in visits]
-    return reduce_visits(after)
-
-
-def by_key(visits: Iterable[Visit]) -> dict[str, list[Visit]]:
-    """Visits of each subject."""
-    groups: dict[str, list[Visit]] = {}
-    for visit in visits:
-        groups.setdefault(visit.key, []).append(visit)
-    return groups
-
-
-def _percentile(runs: NDArray[np.float64], percent: float, needed: int) -> float | None:
-    """A percentile without interpolation, or None where the sample cannot support it."""
-    if len(runs) < needed:
-        return None
-    return float(np.percentile(runs, percent, method="higher"))
+    found = by_key(visits)
+    made = [{visit.sweep for visit in found.get(key, ())} for key in keys]
+    whole = set.intersection(*made) if made else set()
+    return {key: [v for v in found.get(key, ()) if v.sweep in whole] for key in keys}

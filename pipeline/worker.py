@@ -19,12 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-import numpy as np
-
 from pipeline import errors, runtimes
 from pipeline.device import Target, host_slug
 from pipeline.errors import MeasurementError, PipelineError
-from pipeline.measure import time_burst
+from pipeline.machine_state import MachineReader, MachineState, context_switches
+from pipeline.measure import Burst, time_burst
 
 _ANSWER_TIMEOUT_S = 600.0
 
@@ -107,7 +106,7 @@ class MeasuringProcess:
 
     def burst(
         self, key: str, *, warm_runs: int, runs: int, burst_ms: float, max_runs: int
-    ) -> list[float]:
+    ) -> Burst:
         """Times a burst; see `pipeline.measure.Bench`."""
         request = {
             "do": "burst",
@@ -117,7 +116,49 @@ class MeasuringProcess:
             "burst_ms": burst_ms,
             "max_runs": max_runs,
         }
-        return [float(sample) for sample in self._ask(request)["samples_ms"]]
+        answer = self._ask(request)
+        state = MachineState.model_validate(answer["state"])
+        return Burst(answer["samples_ms"], state, answer["interruptions"])
+
+    @property
+    def has_layer_times(self) -> bool:
+        """Whether the target's runtime tells where the time of a run goes."""
+        return isinstance(runtimes.find(self.target.runtime), runtimes.ProfilingRuntime)
+
+    def layer_times(self, key: str, model: Path, *, warm_runs: int, runs: int) -> dict[str, float]:
+        """Profiles a network; see `pipeline.runtimes.ProfilingRuntime`.
+
+        It need not be opened: profiling loads it anew.
+
+        Args:
+            key: What messages call it.
+            model: Folder with `model.onnx` of a network; an operator on its own has no blocks.
+            warm_runs: Runs first, which do not count.
+            runs: Profiled runs.
+
+        Returns:
+            Milliseconds of each block by its place, in network order, and of the rest under
+            `runtimes.REST`; they add up to a profiled run, which is slower than a plain one.
+
+        Raises:
+            UnavailableError: The runtime does not tell.
+            MeasurementError: The model names no blocks, or the child died.
+        """
+        if not self.has_layer_times:
+            raise errors.UnavailableError(
+                f"target {self.target.name}: the {self.target.runtime} runtime does not tell the "
+                "times of layers",
+                hint=f"runtimes that do: {', '.join(_profiling_runtimes())}",
+            )
+        request = {
+            "do": "layer_times",
+            "key": key,
+            "model": str(model.resolve()),
+            "warm_runs": warm_runs,
+            "runs": runs,
+        }
+        by_place_ms: dict[str, float] = self._ask(request)["by_place_ms"]
+        return by_place_ms
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._child.stdin is not None
@@ -154,6 +195,11 @@ class MeasuringProcess:
         )
 
 
+def _profiling_runtimes() -> list[str]:
+    names = runtimes.names()
+    return [name for name in names if isinstance(runtimes.find(name), runtimes.ProfilingRuntime)]
+
+
 def _import_path() -> str:
     """The child must find this very package, wherever the parent was started."""
     here = str(Path(__file__).resolve().parent.parent)
@@ -168,11 +214,14 @@ class _Child:
         self._stack = stack
         self._built = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         self._sessions: dict[str, runtimes.Session] = {}
+        self._machine = MachineReader(_last_core())
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         key = request["key"]
         if request["do"] == "open":
             return {"precision": self._open(key, Path(request["model"]))}
+        if request["do"] == "layer_times":
+            return {"by_place_ms": self._layer_times(request)}
         session = self._sessions[key]
         if request["do"] == "warm":
             end = time.perf_counter() + request["duration_ms"] / 1e3
@@ -180,6 +229,10 @@ class _Child:
             while time.perf_counter() < end:
                 session.run_bound()
             return {}
+        return self._burst(session, request)
+
+    def _burst(self, session: runtimes.Session, request: dict[str, Any]) -> dict[str, Any]:
+        before = context_switches().involuntary
         samples_ms = time_burst(
             session.run_bound,
             time.perf_counter,
@@ -188,19 +241,25 @@ class _Child:
             burst_ms=request["burst_ms"],
             max_runs=request["max_runs"],
         )
-        return {"samples_ms": samples_ms}
+        return {
+            "samples_ms": samples_ms,
+            "interruptions": context_switches().involuntary - before,
+            "state": self._machine.read().model_dump(),
+        }
+
+    def _layer_times(self, request: dict[str, Any]) -> dict[str, float]:
+        assert isinstance(self._runtime, runtimes.ProfilingRuntime)  # asked before
+        artifact = self._runtime.build(Path(request["model"]), self._target, self._built / "layers")
+        found = self._runtime.layer_times(
+            artifact, self._target, warm_runs=request["warm_runs"], runs=request["runs"]
+        )
+        return found.by_place_ms
 
     def _open(self, key: str, model: Path) -> str:
         into = self._built / str(len(self._sessions))
         artifact = self._runtime.build(model, self._target, into)
         session = self._stack.enter_context(self._runtime.open(artifact, self._target))
-        rng = np.random.default_rng(0)
-        session.bind(
-            {
-                name: rng.standard_normal(shape).astype(dtype)
-                for name, (shape, dtype) in session.inputs().items()
-            }
-        )
+        session.bind(runtimes.random_feed(session.inputs()))
         session.run_bound()  # some models load and then do not run
         self._sessions[key] = session
         return session.precision_as_built
@@ -211,6 +270,13 @@ def _pin(target: Target) -> None:
     if target.threads and hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, set(cores[-target.threads :]))
+
+
+def _last_core() -> int:
+    """The core this process runs on, the last of several."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(os.sched_getaffinity(0))
+    return (os.cpu_count() or 1) - 1
 
 
 def _serve(target: Target, requests: IO[bytes], answers: IO[bytes]) -> None:

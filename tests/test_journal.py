@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import StorageError, TableError
-from pipeline.journal import Journal, read_journal
-from pipeline.measure import Visit
+from pipeline.journal import Header, Journal, field_differences, read_journal, set_aside
+from pipeline.latency_stats import Visit
+from pipeline.machine_state import MachineState
 
 ROOT = Path(__file__).resolve().parent.parent
 CONDITIONS: dict[str, Any] = {
@@ -25,7 +28,7 @@ CONDITIONS: dict[str, Any] = {
 }
 
 
-def a_visit(sweep: int, key: str = "a") -> Visit:
+def a_visit(sweep: int, key: str = "a", **kept: Any) -> Visit:
     return Visit(
         sweep=sweep,
         key=key,
@@ -34,10 +37,17 @@ def a_visit(sweep: int, key: str = "a") -> Visit:
         control_after_ms=(2.0,),
         at="2026-01-01T00:00:00.000+00:00",
         precision="fp32",
+        **kept,
     )
 
 
-VISITS = [a_visit(0), a_visit(0, "b"), a_visit(1, "é ü"), a_visit(1)]
+STATE = MachineState(load_1min=0.25, frequency_mhz=2999.998, temperature_c=None)
+VISITS = [
+    a_visit(0),
+    a_visit(0, "b", state=STATE, interruptions=3),
+    a_visit(1, "é ü", state=MachineState(), interruptions=0),
+    a_visit(1),
+]
 
 
 @pytest.fixture
@@ -52,8 +62,13 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_was_appended_is_read(path: Path) -> None:
     header, visits = read_journal(path)
-    assert header == {"schema_version": 1, **CONDITIONS}
+    assert header == {"schema_version": 2, **CONDITIONS}
     assert visits == VISITS
+
+
+def test_what_the_machine_did_is_kept(path: Path) -> None:
+    kept = [(visit.state, visit.interruptions) for visit in read_journal(path)[1]]
+    assert kept == [(None, None), (STATE, 3), (MachineState(), 0), (None, None)]
 
 
 def test_a_journal_goes_on_where_it_ended(path: Path) -> None:
@@ -180,7 +195,7 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(
     ("line", "told"),
     [
         ({"visit": {"sweep": 1}}, ":2: the line holds no visit"),
-        ({"header": {"schema_version": 1}}, ":2: the line holds no visit"),
+        ({"header": {"schema_version": 2}}, ":2: the line holds no visit"),
     ],
 )
 def test_a_sound_line_that_is_no_visit_is_named(
@@ -197,8 +212,12 @@ def test_a_sound_line_that_is_no_visit_is_named(
     ("line", "told"),
     [
         ({"visit": VISITS[0].model_dump()}, "the first line is no header"),
-        ({"header": {"schema_version": 99}}, "schema version 99, expected 1"),
-        ({"header": {}}, "schema version None, expected 1"),
+        ({"header": {"schema_version": 0}}, "schema version 0, expected 2 or, to be upgraded, 1"),
+        ({"header": {"schema_version": 3}}, "schema version 3, expected 2"),
+        ({"header": {"schema_version": 99}}, "schema version 99, expected 2"),
+        ({"header": {"schema_version": "2"}}, "schema version '2', expected 2"),
+        ({"header": {"schema_version": [1]}}, r"schema version \[1\], expected 2"),
+        ({"header": {}}, "schema version None, expected 2"),
     ],
 )
 def test_a_sound_line_that_is_no_header_is_named(
@@ -206,8 +225,12 @@ def test_a_sound_line_that_is_no_header_is_named(
 ) -> None:
     path = tmp_path / "j"
     path.write_bytes(sealed(line))
+    before = path.read_bytes()
     with pytest.raises(TableError, match=told):
         read_journal(path)
+    with pytest.raises(TableError, match=told):
+        Journal(path, CONDITIONS)
+    assert path.read_bytes() == before
 
 
 def sealed(content: dict[str, Any]) -> bytes:
@@ -250,6 +273,229 @@ def test_the_same_conditions_in_another_shape_are_the_same(path: Path) -> None:
     given = {**dict(reversed(CONDITIONS.items())), "cpu_flags": ("avx2",)}
     with Journal(path, given) as journal:
         assert journal.visits == VISITS
+
+
+def test_who_opens_a_journal_can_say_what_matters(path: Path) -> None:
+    asked: list[tuple[Header, Header]] = []
+
+    def only_the_target(found: Header, given: Header) -> list[str]:
+        asked.append((found, given))
+        return [] if found["target"] == given["target"] else ["another target"]
+
+    given = {**CONDITIONS, "cpu_flags": ("sve",)}
+    with Journal(path, given, differences=only_the_target) as journal:
+        assert journal.visits == VISITS
+        journal.append(a_visit(9))
+    with pytest.raises(TableError, match="under other conditions: another target"):
+        Journal(path, {**given, "target": "x"}, differences=only_the_target)
+    found = {"schema_version": 2, **CONDITIONS}
+    assert asked[0] == (found, {**found, "cpu_flags": ["sve"]})
+    assert read_journal(path) == (found, [*VISITS, a_visit(9)])  # the header stays the first one
+
+
+def test_a_new_journal_is_compared_with_nothing(tmp_path: Path) -> None:
+    def never(found: Header, given: Header) -> list[str]:
+        raise AssertionError
+
+    with Journal(tmp_path / "j", CONDITIONS, differences=never) as journal:
+        assert journal.visits == []
+
+
+VALUES = st.recursive(
+    st.none() | st.integers(0, 2) | st.sampled_from(["x", "y"]),
+    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=6,
+)
+HEADERS = st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3)
+
+
+@given(HEADERS, HEADERS)
+def test_headers_differ_in_a_field_or_are_the_same(found: Header, given_: Header) -> None:
+    told = field_differences(found, given_)
+    assert field_differences(found, found) == []
+    assert len(told) == len(field_differences(given_, found)) == len(set(told))
+    if not told:
+        assert flat(found) == flat(given_)
+    for sentence in told:
+        field = sentence.split(" was ")[0]
+        here, there = at(found, field), at(given_, field)
+        assert sentence == f"{field} was {here!r}, is {there!r}"
+        assert here != there
+
+
+def at(header: Header, field: str) -> Any:
+    value: Any = header
+    for name in field.split("."):
+        value = value.get(name)
+    return value
+
+
+def flat(header: Header, before: str = "") -> dict[str, Any]:
+    """Fields by their dotted names, those that say nothing left out."""
+    fields: dict[str, Any] = {}
+    for key, value in header.items():
+        if isinstance(value, dict):
+            fields.update(flat(value, f"{before}{key}."))
+        elif value is not None:
+            fields[f"{before}{key}"] = value
+    return fields
+
+
+# Journals made under other conditions are set aside.
+
+
+def beside(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.parent.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(CONDITIONS, id="the same"),
+        pytest.param({**CONDITIONS, "cpu_flags": ("avx2",)}, id="in another shape"),
+    ],
+)
+def test_a_journal_of_these_conditions_stays(path: Path, given: Header) -> None:
+    before = beside(path)
+    assert set_aside(path, given, field_differences) is None
+    assert beside(path) == before
+
+
+def test_a_journal_of_other_conditions_makes_place_and_is_kept(path: Path) -> None:
+    (path.parent / "visits.model.json").write_text("its model")
+    (path.parent / "other.jsonl").write_text("another journal")
+    before = path.read_bytes()
+    given = {**CONDITIONS, "target": "x"}
+    aside = set_aside(path, given, field_differences)
+    assert aside is not None
+    assert aside.name.startswith("visits.before-")
+    assert read_journal(aside) == ({"schema_version": 2, **CONDITIONS}, VISITS)
+    model = aside.with_suffix(".model.json")
+    assert beside(path) == {
+        aside.name: before,
+        model.name: b"its model",
+        "other.jsonl": b"another journal",
+    }
+    with Journal(path, given) as journal:
+        assert journal.visits == []
+    assert set_aside(path, given, field_differences) is None
+    # Another is set aside without touching the first.
+    set_aside(path, CONDITIONS, field_differences)
+    assert read_journal(aside)[1] == VISITS
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"crc":"12', b"hello"])
+def test_where_there_is_no_journal_nothing_is_set_aside(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / "j").write_bytes(content)
+    before = beside(tmp_path / "j")
+    assert set_aside(tmp_path / "j", CONDITIONS, field_differences) is None
+    assert beside(tmp_path / "j") == before
+
+
+def test_a_damaged_journal_is_not_set_aside(path: Path) -> None:
+    path.write_bytes(b"x" + path.read_bytes())
+    before = beside(path)
+    with pytest.raises(TableError, match=":1: the line is damaged"):
+        set_aside(path, {**CONDITIONS, "target": "x"}, field_differences)
+    assert beside(path) == before
+
+
+# Journals of the version before, as it wrote them.
+
+FACTS = {
+    "cpu": "Some CPU @ 2.6GHz",
+    "cpu_flags": ["avx2", "avx512f"],
+    "cores": 2,
+    "packages": {"torch": "2.13.0", "onnxscript": "0.6.1", "onnxruntime": "1.26.0"},
+}
+SETTINGS = {
+    "device": "some-cpu-2c",
+    "target": "onnxruntime-fp32-b1-t1",
+    "protocol": {"warm_runs": 3, "runs": 8, "burst_ms": 2.0},
+    "control": "cream-43",
+}
+ENVIRONMENT = {
+    "device": "some-cpu-2c",
+    **FACTS,
+    "memory_gib": None,
+    "governor": None,
+    "os": "not kept",
+    "python": "not kept",
+}
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A journal of version 1 with two visits."""
+    file = tmp_path / "old.jsonl"
+    lines = [{"header": {"schema_version": 1, **SETTINGS, **FACTS}}]
+    for visit in (a_visit(0), a_visit(0, "b")):
+        fields = visit.model_dump()
+        del fields["state"], fields["interruptions"]
+        lines.append({"visit": fields})
+    file.write_bytes(b"".join(map(sealed, lines)))
+    return file
+
+
+def test_a_journal_of_version_1_is_read_as_one_of_today(old: Path) -> None:
+    before = old.read_bytes()
+    header, visits = read_journal(old)
+    assert header == {"schema_version": 2, **SETTINGS, "environment": ENVIRONMENT}
+    assert visits == [a_visit(0), a_visit(0, "b")]
+    assert {(visit.state, visit.interruptions) for visit in visits} == {(None, None)}
+    assert old.read_bytes() == before  # reading writes nothing
+
+
+def test_a_journal_of_version_1_goes_on(old: Path) -> None:
+    before = old.read_bytes()
+    given = {**SETTINGS, "environment": ENVIRONMENT}
+    new = a_visit(1, state=STATE, interruptions=1)
+    for number in range(2):
+        with Journal(old, given) as journal:
+            assert len(journal.visits) == 2 + number
+            journal.append(new.model_copy(update={"sweep": 1 + number}))
+    header, visits = read_journal(old)
+    assert header == {"schema_version": 2, **given}
+    assert visits[:2] == [a_visit(0), a_visit(0, "b")]
+    assert visits[2:] == [new, new.model_copy(update={"sweep": 2})]
+    assert old.read_bytes().startswith(before)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"target": "x"}, "target was 'onnxruntime-fp32-b1-t1', is 'x'"),
+        (
+            {"environment": {**ENVIRONMENT, "cpu": "Other"}},
+            "environment.cpu was 'Some CPU @ 2.6GHz', is 'Other'",
+        ),
+    ],
+)
+def test_a_journal_of_version_1_is_refused_under_other_conditions(
+    old: Path, change: dict[str, Any], told: str
+) -> None:
+    before = old.read_bytes()
+    with pytest.raises(TableError, match="under other conditions") as caught:
+        Journal(old, {**SETTINGS, "environment": ENVIRONMENT, **change})
+    assert told in caught.value.message
+    assert old.read_bytes() == before
+
+
+def test_a_cut_journal_of_version_1_goes_on_too(old: Path) -> None:
+    old.write_bytes(old.read_bytes()[:-5])
+    with Journal(old, {**SETTINGS, "environment": ENVIRONMENT}) as journal:
+        assert journal.visits == [a_visit(0)]
+
+
+def test_what_version_1_did_not_keep_is_not_made_up(tmp_path: Path) -> None:
+    """Made-up tables of the version before held less; no machine is invented for them."""
+    path = tmp_path / "j"
+    path.write_bytes(sealed({"header": {"schema_version": 1, "device": "x", "target": "y"}}))
+    header, _ = read_journal(path)
+    assert set(header["environment"]) == {"device", "memory_gib", "governor", "os", "python"}
 
 
 @pytest.mark.parametrize("failing", ["write", "fsync"])
@@ -299,7 +545,7 @@ WRITER = textwrap.dedent(
     import sys, time
     from pathlib import Path
     from pipeline.journal import Journal
-    from pipeline.measure import Visit
+    from pipeline.latency_stats import Visit
 
     path, count, key = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     for start in range(0, count, 5):

@@ -1,121 +1,54 @@
-"""The schedule and the statistics, on a simulated machine whose true latencies are known."""
+"""The schedule of visits and when it ends, on a simulated machine whose time is not ours."""
 
 import itertools
+import math
 import statistics
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Sequence
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.errors import MeasurementError
+from pipeline.campaign import CONTROL
+from pipeline.latency_stats import MIN_SWEEPS, Visit
+from pipeline.machine_state import MachineState
 from pipeline.measure import (
+    Burst,
     TimingProtocol,
-    Visit,
-    by_key,
-    control_stats,
+    is_finished,
     measure,
-    reduce_visits,
     time_burst,
+    why_stopped,
+)
+from tests.simulated import (
+    QUICK,
+    SUBJECTS,
+    TRUTH_MS,
+    SimulatedBench,
+    Spells,
+    a_visit,
+    steady,
+    visits_of,
 )
 
-TRUTH_MS = {"control": 0.8, "small": 0.05, "middle": 0.4, "large": 1.5, "huge": 5.0}
-SUBJECTS = [key for key in TRUTH_MS if key != "control"]
-QUICK = TimingProtocol(sweeps=3, warm_runs=1, runs=2, burst_ms=0, warmup_ms=1, control_runs=2)
+
+def a_protocol(**changes: float) -> TimingProtocol:
+    return TimingProtocol.model_validate({**QUICK.model_dump(), **changes})
 
 
-class SimulatedBench:
-    """A machine on which time passes only while a subject runs.
-
-    Args:
-        slowness: How many times longer a run takes that starts at a time in seconds.
-        cold_ms: How long a subject runs before it reaches its latency; ten times longer till then.
-    """
-
-    def __init__(
-        self, slowness: Callable[[float], float] = lambda at_s: 1.0, cold_ms: float = 0.0
-    ) -> None:
-        self.at_s = 0.0
-        self.calls: list[tuple[str, str]] = []
-        self._slowness = slowness
-        self._cold_ms = dict.fromkeys(TRUTH_MS, cold_ms)
-
-    def clock(self) -> float:
-        return self.at_s
-
-    def precision(self, key: str) -> str:
-        return f"precision of {key}"
-
-    def warm(self, key: str, duration_ms: float) -> None:
-        self.calls.append(("warm", key))
-        end_s = self.at_s + duration_ms / 1e3
-        while self.at_s < end_s:
-            self._run(key)
-
-    def burst(
-        self, key: str, *, warm_runs: int, runs: int, burst_ms: float, max_runs: int
-    ) -> list[float]:
-        self.calls.append(("burst", key))
-        return time_burst(
-            lambda: self._run(key),
-            self.clock,
-            warm_runs=warm_runs,
-            runs=runs,
-            burst_ms=burst_ms,
-            max_runs=max_runs,
-        )
-
-    def _run(self, key: str) -> None:
-        took_ms = TRUTH_MS[key] * self._slowness(self.at_s)
-        if self._cold_ms[key] > 0:
-            took_ms *= 10
-            self._cold_ms[key] -= took_ms
-        self.at_s += took_ms / 1e3
-
-
-def visits_of(
-    bench: SimulatedBench,
-    protocol: TimingProtocol = QUICK,
-    *,
-    seed: int = 0,
-    done: frozenset[tuple[int, str]] = frozenset(),
-) -> list[Visit]:
-    return list(
-        measure(
-            bench,
-            SUBJECTS,
-            "control",
-            protocol,
-            seed=seed,
-            done=done,
-            now=lambda: f"{bench.at_s:.6f}",
-        )
-    )
-
-
-def a_visit(
-    samples_ms: list[float],
-    before_ms: list[float] | None = None,
-    after_ms: list[float] | None = None,
-    *,
-    key: str = "subject",
-    sweep: int = 0,
-) -> Visit:
-    return Visit(
-        sweep=sweep,
-        key=key,
-        samples_ms=tuple(samples_ms),
-        control_before_ms=tuple(before_ms or [1.0]),
-        control_after_ms=tuple(after_ms or [1.0]),
-        at="2026-01-01T00:00:00.000+00:00",
-        precision="fp32",
-    )
-
-
-def order(visits: list[Visit], sweep: int) -> list[str]:
+def order(visits: Sequence[Visit], sweep: int) -> list[str]:
     return [visit.key for visit in visits if visit.sweep == sweep]
+
+
+def places(visits: Sequence[Visit]) -> list[tuple[int, str]]:
+    return [(visit.sweep, visit.key) for visit in visits]
+
+
+def steadily_slowing(at_s: float) -> float:
+    """No two bursts are equal."""
+    return 1 + at_s
 
 
 # The schedule.
@@ -128,39 +61,36 @@ def test_every_subject_is_visited_once_a_sweep_in_the_order_of_sweeps() -> None:
 
 
 def test_the_order_is_random_between_sweeps_and_decided_by_the_seed() -> None:
-    protocol = QUICK.model_copy(update={"sweeps": 8})
+    protocol = a_protocol(sweeps=8, min_sweeps=8)
     one, same, other = (visits_of(SimulatedBench(), protocol, seed=seed) for seed in (3, 3, 4))
     assert len({tuple(order(one, sweep)) for sweep in range(8)}) > 3
-    assert [visit.key for visit in one] == [visit.key for visit in same]
-    assert [visit.key for visit in one] != [visit.key for visit in other]
+    assert places(one) == places(same)
+    assert places(one) != places(other)
 
 
 def test_warm_up_comes_before_all_visits_and_into_none_of_them() -> None:
     bench = SimulatedBench(cold_ms=45)
-    protocol = QUICK.model_copy(update={"warmup_ms": 50.0, "warm_runs": 0})
-    visits = visits_of(bench, protocol)
-    first_burst = bench.calls.index(("burst", "control"))
-    warmed = bench.calls[:first_burst]
-    assert warmed[0] == ("warm", "control")
+    visits = visits_of(bench, a_protocol(warmup_ms=50, warm_runs=0))
+    calls = [(what, key) for _, what, key in bench.calls]
+    warmed = calls[: calls.index(("burst", CONTROL))]
+    assert warmed[0] == ("warm", CONTROL)
     assert sorted(warmed) == sorted(("warm", key) for key in TRUTH_MS)
-    assert all(what == "burst" for what, _ in bench.calls[first_burst:])
+    assert len(bench.called("warm")) == len(warmed)
     for visit in visits:
         assert visit.samples_ms == pytest.approx([TRUTH_MS[visit.key]] * 2)
-        assert visit.control_before_ms == pytest.approx([TRUTH_MS["control"]] * 2)
+        assert visit.control_before_ms == pytest.approx([TRUTH_MS[CONTROL]] * 2)
 
 
 def test_without_warm_up_the_same_machine_gives_wrong_samples() -> None:
-    protocol = QUICK.model_copy(update={"warmup_ms": 0.0, "warm_runs": 0})
-    first = visits_of(SimulatedBench(cold_ms=45), protocol)[0]
+    first = visits_of(SimulatedBench(cold_ms=45), a_protocol(warmup_ms=0, warm_runs=0))[0]
     assert first.samples_ms[0] > 5 * TRUTH_MS[first.key]
 
 
 def test_a_burst_of_the_control_network_stands_between_two_visits_and_belongs_to_both() -> None:
-    # A machine that slows down steadily: no two bursts are equal.
-    bench = SimulatedBench(slowness=lambda at_s: 1 + at_s)
+    bench = SimulatedBench(steadily_slowing)
     visits = visits_of(bench)
-    keys = [key for what, key in bench.calls if what == "burst"]
-    assert keys[0::2] == ["control"] * (len(visits) + 1)
+    keys = bench.called("burst")
+    assert keys[0::2] == [CONTROL] * (len(visits) + 1)
     assert keys[1::2] == [visit.key for visit in visits]
     for before, after in itertools.pairwise(visits):
         assert before.control_after_ms == after.control_before_ms
@@ -170,42 +100,290 @@ def test_a_burst_of_the_control_network_stands_between_two_visits_and_belongs_to
 
 def test_a_visit_says_when_it_was_made_and_in_what_precision() -> None:
     visits = visits_of(SimulatedBench())
-    times = [float(visit.at) for visit in visits]
-    assert times == sorted(times)
-    assert len(set(times)) == len(times)
+    times = [visit.at for visit in visits]
+    assert times == sorted(set(times))
     assert all(visit.precision == f"precision of {visit.key}" for visit in visits)
+
+
+def test_a_visit_keeps_what_the_machine_did_in_its_own_burst_not_in_the_controls() -> None:
+    bench = SimulatedBench()
+    visits = visits_of(bench)
+    # The bench counts its calls as interruptions, and tells the end of a burst as the load.
+    own = [number for number, call in enumerate(bench.calls, start=1) if call[2] in SUBJECTS]
+    assert [visit.interruptions for visit in visits] == own[-len(visits) :]
+    for visit in visits:
+        assert visit.interruptions is not None
+        assert visit.state is not None
+        (end_s, what, key) = bench.calls[visit.interruptions]
+        assert (what, key) == ("burst", CONTROL)
+        assert visit.state == MachineState(load_1min=end_s)
 
 
 def test_visits_that_were_made_are_not_made_again_and_the_others_keep_their_order() -> None:
     whole = visits_of(SimulatedBench(), seed=5)
-    done = frozenset((visit.sweep, visit.key) for visit in whole[1:8:2])
-    rest = visits_of(SimulatedBench(), seed=5, done=done)
-    assert [(v.sweep, v.key) for v in rest] == [
-        (v.sweep, v.key) for v in whole if (v.sweep, v.key) not in done
-    ]
+    known = whole[1:8:2]
+    rest = visits_of(SimulatedBench(), seed=5, known=known)
+    assert places(rest) == [place for place in places(whole) if place not in places(known)]
 
 
 def test_only_what_is_still_to_be_visited_is_warmed() -> None:
-    done = frozenset((sweep, key) for sweep in range(3) for key in SUBJECTS if key != "small")
+    known = [visit for visit in visits_of(SimulatedBench()) if visit.key != "small"]
     bench = SimulatedBench()
-    visits_of(bench, done=done)
-    assert [key for what, key in bench.calls if what == "warm"] == ["control", "small"]
+    visits_of(bench, known=known)
+    assert bench.called("warm") == [CONTROL, "small"]
 
 
 def test_where_all_was_visited_nothing_runs() -> None:
     bench = SimulatedBench()
-    done = frozenset((sweep, key) for sweep in range(3) for key in SUBJECTS)
-    assert visits_of(bench, done=done) == []
+    assert visits_of(bench, known=visits_of(SimulatedBench())) == []
+    assert bench.calls == []
+
+
+def test_where_sweeps_agree_already_nothing_runs() -> None:
+    protocol = a_protocol(sweeps=24, min_sweeps=5)
+    known = visits_of(SimulatedBench(), protocol)
+    assert {visit.sweep for visit in known} == set(range(5))
+    bench = SimulatedBench()
+    assert visits_of(bench, protocol, known=known) == []
     assert bench.calls == []
 
 
 def test_visits_come_as_they_are_made() -> None:
     bench = SimulatedBench()
-    campaign = measure(bench, SUBJECTS, "control", QUICK, seed=0, now=lambda: "now")
+    campaign = measure(bench, SUBJECTS, CONTROL, QUICK, seed=0, now=bench.now)
     assert bench.calls == []
     first = next(campaign)
-    bursts = [key for what, key in bench.calls if what == "burst"]
-    assert bursts == ["control", first.key, "control"]
+    assert bench.called("burst") == [CONTROL, first.key, CONTROL]
+
+
+# Sweeps are apart in time.
+
+
+def starts_of_sweeps(bench: SimulatedBench) -> list[float]:
+    """When the first subject of each sweep began to run, warm runs included."""
+    starts = [at_s for at_s, what, key in bench.calls if what == "burst" and key != CONTROL]
+    return starts[:: len(SUBJECTS)]
+
+
+def test_a_sweep_waits_until_the_one_before_is_long_enough_ago() -> None:
+    bench = SimulatedBench(steadily_slowing)
+    visits_of(bench, a_protocol(sweeps=6, min_sweeps=6, sweep_interval_s=1.5))
+    sleeps = [(at_s, seconds) for at_s, what, seconds in bench.calls if what == "sleep"]
+    starts = starts_of_sweeps(bench)
+    assert len(sleeps) == len(starts) - 1 == 5  # none before the first
+    for start_s, (at_s, seconds) in zip(starts[:-1], sleeps, strict=True):
+        assert at_s + float(seconds) - start_s == pytest.approx(1.5)
+        assert 0 < float(seconds) < 1.5
+
+
+def test_a_sweep_that_takes_longer_is_not_waited_for() -> None:
+    bench = SimulatedBench()
+    visits_of(bench, a_protocol(sweeps=6, min_sweeps=6, sweep_interval_s=1e-4))
+    took_s = [after - before for before, after in itertools.pairwise(starts_of_sweeps(bench))]
+    assert min(took_s) > 1e-4
+    assert bench.called("sleep") == []
+
+
+def test_after_waiting_the_control_network_runs_anew() -> None:
+    bench = SimulatedBench(steadily_slowing)
+    visits = visits_of(bench, a_protocol(sweep_interval_s=1))
+    for before, after in itertools.pairwise(visits):
+        same_sweep = before.sweep == after.sweep
+        assert (before.control_after_ms == after.control_before_ms) == same_sweep
+    for at_s, what, seconds in bench.calls:
+        if what == "sleep":
+            following = next(c for c in bench.calls if c[0] > at_s)
+            assert following == (at_s + float(seconds), "burst", CONTROL)
+
+
+def test_a_campaign_that_goes_on_begins_at_once() -> None:
+    known = visits_of(SimulatedBench())[:6]
+    bench = SimulatedBench()
+    visits_of(bench, a_protocol(sweep_interval_s=1), known=known)
+    kinds = [what for _, what, _ in bench.calls]
+    assert kinds[: kinds.index("sleep")].count("burst") == 1 + 2 * (len(SUBJECTS) - 2)
+
+
+# When it ends.
+
+
+class ScriptedBench(SimulatedBench):
+    """A bench whose n-th burst of a subject takes what the script says, whenever it is made.
+
+    Args:
+        levels: By subject, the latency of each visit in multiples of the true one.
+        known: Visits that were made before this bench began.
+    """
+
+    def __init__(self, levels: dict[str, list[float]], known: Sequence[Visit] = ()) -> None:
+        super().__init__()
+        self._levels = levels
+        self._made = Counter(visit.key for visit in known)
+        self._current = 1.0
+
+    def burst(
+        self, key: str, *, warm_runs: int, runs: int, burst_ms: float, max_runs: int
+    ) -> Burst:
+        self._slowness = steady
+        if key != CONTROL:
+            level = self._levels[key][self._made[key]]
+            self._slowness = lambda at_s: level
+            self._made[key] += 1
+        return super().burst(
+            key, warm_runs=warm_runs, runs=runs, burst_ms=burst_ms, max_runs=max_runs
+        )
+
+
+LEVELS = st.fixed_dictionaries(
+    {key: st.lists(st.floats(1, 1.1), min_size=12, max_size=12) for key in SUBJECTS}
+)
+
+
+def agree(levels: dict[str, list[float]], made: int, percent: float) -> bool:
+    """The rule in its own words: a third of the sweeps come near to the fastest."""
+    squares = []
+    for of_subject in levels.values():
+        seen = sorted(of_subject[:made])
+        squares.append((seen[max(-(-made // 3), 2) - 1] / seen[0] - 1) ** 2)
+    return 100 * math.sqrt(statistics.mean(squares)) <= percent
+
+
+@given(LEVELS, st.integers(3, 12), st.sampled_from([0.5, 1.0, 2.0, 4.0]))
+@settings(max_examples=60)
+def test_it_ends_after_the_first_sweep_with_which_sweeps_agree(
+    levels: dict[str, list[float]], min_sweeps: int, percent: float
+) -> None:
+    protocol = a_protocol(sweeps=12, min_sweeps=min_sweeps, agree_percent=percent)
+    visits = visits_of(ScriptedBench(levels), protocol)
+    counts = set(Counter(visit.key for visit in visits).values())
+    expected = next((n for n in range(min_sweeps, 13) if agree(levels, n, percent)), 12)
+    assert counts == {expected}
+    reason = "agreed" if agree(levels, expected, percent) else "sweeps"
+    assert why_stopped(visits, SUBJECTS, protocol) == reason
+
+
+def test_sweeps_that_agree_end_it_no_sooner_than_the_least() -> None:
+    for min_sweeps in (3, 5, 9):
+        protocol = a_protocol(sweeps=24, min_sweeps=min_sweeps)
+        visits = visits_of(SimulatedBench(), protocol)
+        assert len(visits) == min_sweeps * len(SUBJECTS)
+        assert why_stopped(visits, SUBJECTS, protocol) == "agreed"
+
+
+def test_sweeps_that_never_agree_are_all_made() -> None:
+    protocol = a_protocol(sweeps=11, min_sweeps=3, agree_percent=0.0)
+    visits = visits_of(SimulatedBench(Spells(0, 0.02)), protocol)
+    assert len(visits) == 11 * len(SUBJECTS)
+    assert why_stopped(visits, SUBJECTS, protocol) == "sweeps"
+    assert is_finished(visits, SUBJECTS, protocol)
+
+
+def test_fewer_sweeps_than_the_least_can_be_asked_for() -> None:
+    protocol = TimingProtocol(sweeps=4)
+    assert (protocol.min_sweeps, protocol.least_sweeps) == (9, 4)
+    visits = visits_of(SimulatedBench(Spells(0, 0.02)), protocol)
+    assert {visit.sweep for visit in visits} == set(range(4))
+    assert is_finished(visits, SUBJECTS, protocol)
+    assert TimingProtocol(sweeps=20, min_sweeps=7).least_sweeps == 7
+
+
+@given(st.floats(1e-6, 1.0), st.sampled_from([0, 0.05, 0.3]))
+@settings(max_examples=60)
+def test_no_visit_begins_after_the_budget_but_three_sweeps_are_always_made(
+    budget_s: float, sweep_interval_s: float
+) -> None:
+    protocol = a_protocol(
+        sweeps=40,
+        min_sweeps=40,
+        budget_s=budget_s,
+        sweep_interval_s=sweep_interval_s,
+        agree_percent=0,
+    )
+    bench = SimulatedBench(Spells(1, 0.02))
+    visits = visits_of(bench, protocol)
+    bursts = [at_s for at_s, what, key in bench.calls if what == "burst" and key != CONTROL]
+    for visit, start_s in zip(visits, bursts, strict=True):
+        assert visit.sweep < MIN_SWEEPS or start_s <= budget_s
+    assert len(visits) >= MIN_SWEEPS * len(SUBJECTS)
+    if len(visits) > MIN_SWEEPS * len(SUBJECTS):
+        # Nor is anything waited for that will not be made; only a visit that was begun is ended.
+        assert bench.at_s <= budget_s + 0.1
+    if len(visits) < 40 * len(SUBJECTS):
+        assert why_stopped(visits, SUBJECTS, protocol) == "budget"
+        assert not is_finished(visits, SUBJECTS, protocol)
+        assert bench.at_s + sweep_interval_s > budget_s  # it did not give up too soon
+
+
+def test_the_time_is_not_slept_away_where_no_sweep_will_follow() -> None:
+    protocol = a_protocol(sweeps=9, min_sweeps=9, budget_s=25, sweep_interval_s=10)
+    bench = SimulatedBench()
+    visits = visits_of(bench, protocol)
+    assert {visit.sweep for visit in visits} == {0, 1, 2}
+    assert bench.at_s == pytest.approx(20, abs=0.5)
+    assert why_stopped(visits, SUBJECTS, protocol) == "budget"
+
+
+def test_three_sweeps_that_happen_to_agree_when_the_time_is_up_ended_by_the_budget() -> None:
+    """Agreement counts from the least number of sweeps on; before, it is luck."""
+    protocol = a_protocol(sweeps=24, min_sweeps=9, budget_s=1e-3)
+    visits = visits_of(SimulatedBench(), protocol)
+    assert {visit.sweep for visit in visits} == {0, 1, 2}
+    assert why_stopped(visits, SUBJECTS, protocol) == "budget"
+    assert not is_finished(visits, SUBJECTS, protocol)
+
+
+def test_each_call_has_the_budget_anew() -> None:
+    protocol = a_protocol(sweeps=12, min_sweeps=12, budget_s=0.3)
+    known: list[Visit] = []
+    for _ in range(20):
+        known += visits_of(SimulatedBench(), protocol, known=known)
+    assert sorted(places(known)) == sorted(itertools.product(range(12), SUBJECTS))
+    assert is_finished(known, SUBJECTS, protocol)
+
+
+@given(LEVELS, st.data(), st.sampled_from([0.0, 0.5, 1.0, 2.0]))
+@settings(max_examples=60)
+def test_an_interrupted_campaign_goes_on_as_if_nothing_had_been(
+    levels: dict[str, list[float]], data: st.DataObject, percent: float
+) -> None:
+    protocol = a_protocol(sweeps=12, min_sweeps=4, agree_percent=percent)
+    whole = visits_of(ScriptedBench(levels), protocol, seed=7)
+    made: list[Visit] = []
+    while len(made) < len(whole):
+        assert not is_finished(made, SUBJECTS, protocol)
+        rest = visits_of(ScriptedBench(levels, made), protocol, seed=7, known=made)
+        made += rest[: data.draw(st.integers(1, len(rest)))]
+    assert places(made) == places(whole)
+    for one, other in zip(made, whole, strict=True):
+        assert one.samples_ms == pytest.approx(other.samples_ms)
+    assert is_finished(made, SUBJECTS, protocol)
+    assert visits_of(ScriptedBench(levels, made), protocol, seed=7, known=made) == []
+
+
+def test_the_sweep_being_made_does_not_decide_whether_to_go_on() -> None:
+    """One visit more, and sweeps agree; an undisturbed campaign would not have looked then."""
+    levels = [1.1, 1.1, 1.0, 1.1]
+    keys = ["a", "b"]
+    visits = [a_visit([level], key="a", sweep=n) for n, level in enumerate([*levels, 1.0, 1.0])]
+    visits += [a_visit([1.0], key="b", sweep=n) for n in range(4)]
+    protocol = a_protocol(sweeps=12, min_sweeps=4, agree_percent=0.5)
+    assert not is_finished(visits, keys, protocol)
+    visits += [a_visit([1.0], key="b", sweep=n) for n in (4, 5)]
+    assert is_finished(visits, keys, protocol)
+
+
+def test_a_subject_without_visits_is_not_finished() -> None:
+    visits = visits_of(SimulatedBench())
+    assert is_finished(visits, SUBJECTS, QUICK)
+    assert not is_finished(visits, [*SUBJECTS, "new"], QUICK)
+    assert not is_finished([], SUBJECTS, QUICK)
+
+
+def test_others_visits_in_the_journal_decide_nothing() -> None:
+    visits = visits_of(SimulatedBench())
+    wild = [a_visit([float(n + 1)], key="other", sweep=n) for n in range(3)]
+    assert why_stopped([*wild, *visits], SUBJECTS, QUICK) == "agreed"
+    assert why_stopped([*wild, *visits], ["other"], QUICK) == "sweeps"
 
 
 # One burst.
@@ -251,151 +429,48 @@ def test_warm_runs_are_no_samples_and_do_not_fill_the_burst() -> None:
     assert samples_ms == pytest.approx([1.0, 1.25, 1.5])
 
 
-# Statistics.
-
-
-class Spells:
-    """Slow spells: twice as slow for a random third of the time, and now and then a hiccup.
-
-    Args:
-        seed: Decides when.
-        mean_slow_s: Mean length of a slow spell in seconds; fast ones are twice as long.
-    """
-
-    def __init__(self, seed: int, mean_slow_s: float) -> None:
-        self._random = np.random.default_rng(seed)
-        self._mean_s = {False: 2 * mean_slow_s, True: mean_slow_s}
-        self._slow = False
-        self._until_s = self._length_s()
-
-    def __call__(self, at_s: float) -> float:
-        while at_s >= self._until_s:
-            self._slow = not self._slow
-            self._until_s += self._length_s()
-        hiccup = 3.0 if self._random.random() < 0.02 else 1.0
-        jitter = 1 + abs(self._random.normal(0, 0.005))
-        return float((2.0 if self._slow else 1.0) * hiccup * jitter)
-
-    def _length_s(self) -> float:
-        return float(self._random.exponential(self._mean_s[self._slow]))
-
-
-def simulated(seed: int, mean_slow_s: float) -> dict[str, list[Visit]]:
-    bench = SimulatedBench(Spells(seed, mean_slow_s))
-    return by_key(visits_of(bench, TimingProtocol(warmup_ms=5), seed=seed))
-
-
-@given(st.integers(0, 2**32), st.floats(0.01, 0.3))
-@settings(max_examples=25)
-def test_slow_spells_do_not_count(seed: int, mean_slow_s: float) -> None:
-    """Spells of any length that leave some visit of each subject alone; the campaign takes 1 s."""
-    groups = simulated(seed, mean_slow_s)
-    errors = [abs(reduce_visits(groups[key]).typical / TRUTH_MS[key] - 1) for key in SUBJECTS]
-    assert max(errors) < 0.02
-
-
-def test_the_median_of_all_runs_would_not_do() -> None:
-    typical, median = [], []
-    for seed in range(20):
-        groups = simulated(seed, 0.4)
-        for key in SUBJECTS:
-            stats = reduce_visits(groups[key])
-            typical.append(abs(stats.typical / TRUTH_MS[key] - 1))
-            median.append(abs(stats.median / TRUTH_MS[key] - 1))
-    assert max(typical) < 0.02
-    assert max(median) > 0.5
-
-
-def test_typical_is_the_fastest_run_and_its_uncertainty_that_of_thirds() -> None:
-    visits = [a_visit([3.0, 2.0]), a_visit([8.0, 2.5]), a_visit([2.2]), a_visit([2.4, 50.0])]
-    stats = reduce_visits(visits)
-    assert stats.typical == stats.min == 2.0
-    assert stats.std == pytest.approx(statistics.stdev([2.0, 2.5, 2.2]))
-
-
-def test_the_uncertainty_comes_from_visits_apart_in_time() -> None:
-    """Scatter inside a burst says nothing of it."""
-    scattered = [a_visit([1.0, 1.5, 4.0 + sweep]) for sweep in range(5)]
-    assert reduce_visits(scattered).std == 0
-    drifting = [a_visit([1.0 + 0.1 * sweep]) for sweep in range(5)]
-    assert reduce_visits(drifting).std > 0
-
-
-def test_the_uncertainty_is_no_smaller_than_the_error_really_made() -> None:
-    random = np.random.default_rng(0)
-    found = [
-        reduce_visits([a_visit([1 + abs(0.02 * random.normal())]) for _ in range(24)])
-        for _ in range(300)
-    ]
-    really = float(np.sqrt(np.mean([(stats.typical - 1) ** 2 for stats in found])))
-    told = float(np.sqrt(np.mean([stats.std**2 for stats in found])))
-    assert really < told < 4 * really
-
-
-def test_what_is_told_of_all_runs() -> None:
-    visits = [a_visit([1.0, 2.0]), a_visit([3.0]), a_visit([4.0, 10.0])]
-    stats = reduce_visits(visits)
-    runs = np.array([1.0, 2.0, 3.0, 4.0, 10.0])
-    assert (stats.n, stats.min, stats.median, stats.mean) == (5, 1.0, 3.0, 4.0)
-    assert stats.cov == pytest.approx(float(runs.std()) / 4)
+# The protocol.
 
 
 @pytest.mark.parametrize(
-    ("n", "has_p90", "has_p99"),
-    [(63, False, False), (64, True, False), (661, True, False), (662, True, True)],
-)
-def test_a_percentile_needs_enough_runs(n: int, has_p90: bool, has_p99: bool) -> None:
-    runs = [float(run) for run in np.random.default_rng(n).permutation(n) + 1]
-    visits = [a_visit(runs[third::3]) for third in range(3)]
-    for stats in (
-        reduce_visits(visits),
-        control_stats([a_visit([1.0], [1.0], runs[third::3]) for third in range(3)]),
-    ):
-        assert stats.n == n
-        assert (stats.p90 is not None, stats.p99 is not None) == (has_p90, has_p99)
-
-
-def test_a_percentile_is_a_run_that_was_made() -> None:
-    """Not a value between two; and never one that more than a tenth of the runs exceed."""
-    random = np.random.default_rng(1)
-    for n in (64, 65, 70, 99, 662, 700):
-        runs = sorted(map(float, random.gamma(2.0, 1.0, n)))
-        stats = reduce_visits([a_visit(runs[third::3]) for third in range(3)])
-        for percentile, share in ((stats.p90, 0.1), (stats.p99, 0.01)):
-            if percentile is not None:
-                assert percentile in runs
-                assert sum(run > percentile for run in runs) <= share * n
-                smaller = runs[runs.index(percentile) - 1]
-                assert sum(run > smaller for run in runs) >= share * (n - 1)
-
-
-@pytest.mark.parametrize("count", [0, 1, 2])
-def test_too_few_visits_are_refused(count: int) -> None:
-    with pytest.raises(MeasurementError, match=f"{count} visits are too few; 3 are the least"):
-        reduce_visits([a_visit([1.0])] * count)
-
-
-def test_the_control_network_is_reduced_like_a_subject() -> None:
-    after = [[2.5], [4.0, 1.5], [3.0]]
-    visits = [a_visit([9.0], [1.0], runs) for runs in after]
-    assert control_stats(visits) == reduce_visits([a_visit(runs) for runs in after])
-
-
-def test_without_visits_there_are_no_statistics_of_the_control_network() -> None:
-    with pytest.raises(MeasurementError, match="0 visits are too few"):
-        control_stats([])
-
-
-def test_visits_are_grouped_by_subject_in_order() -> None:
-    visits = [a_visit([1.0], key=key, sweep=sweep) for sweep in range(2) for key in ("b", "a")]
-    groups = by_key(visits)
-    assert list(groups) == ["b", "a"]
-    assert [visit.sweep for visit in groups["a"]] == [0, 1]
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"sweeps": 2}, {"runs": 0}, {"control_runs": 0}, {"burst_ms": -1}, {"burst_us": 1}]
+    "wrong",
+    [
+        {"sweeps": 2},
+        {"min_sweeps": 2},
+        {"runs": 0},
+        {"control_runs": 0},
+        {"burst_ms": -1},
+        {"burst_us": 1},
+        {"budget_s": 0},
+        {"sweep_interval_s": -1},
+        {"agree_percent": -1},
+        {"unsteady_percent": 0},
+    ],
 )
 def test_a_protocol_that_cannot_measure_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         TimingProtocol.model_validate(wrong)
+
+
+def test_only_what_a_visit_is_made_by_ties_visits_together() -> None:
+    when = {
+        "sweeps": 5,
+        "min_sweeps": 4,
+        "agree_percent": 9,
+        "unsteady_percent": 9,
+        "budget_s": 9,
+        "sweep_interval_s": 9,
+    }
+    how = {
+        "warm_runs": 9,
+        "runs": 9,
+        "burst_ms": 9,
+        "max_runs": 9,
+        "warmup_ms": 9,
+        "control_runs": 9,
+    }
+    assert set(when) | set(how) == set(TimingProtocol.model_fields)
+    usual = TimingProtocol()
+    assert TimingProtocol.model_validate(when).of_a_visit() == usual.of_a_visit()
+    for name, value in how.items():
+        assert TimingProtocol.model_validate({name: value}).of_a_visit() != usual.of_a_visit()

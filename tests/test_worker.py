@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import runtimes
+from pipeline.architecture_file import published
 from pipeline.device import Target
 from pipeline.errors import MeasurementError, UnavailableError, UnknownNameError
-from pipeline.export_cache import cached_operator
+from pipeline.export_cache import cached_network, cached_operator
 from pipeline.operator_spec import parse_key
+from pipeline.runtimes import REST
 from pipeline.worker import MeasuringProcess
 from pipeline.workspace import CACHE_VARIABLE
 
@@ -67,10 +70,30 @@ def test_a_burst_is_timed_in_the_child_by_the_protocol(process: MeasuringProcess
     assert process.precision("tiny") == "fp32"
     process.warm("tiny", 1.0)
     least = process.burst("tiny", warm_runs=2, runs=5, burst_ms=0, max_runs=40)
-    assert len(least) == 5
-    assert all(sample > 0 for sample in least)
+    assert len(least.samples_ms) == 5
+    assert all(sample > 0 for sample in least.samples_ms)
     most = process.burst("tiny", warm_runs=0, runs=5, burst_ms=1e9, max_runs=50)
-    assert len(most) == 50
+    assert len(most.samples_ms) == 50
+
+
+def test_a_burst_tells_what_the_machine_did(process: MeasuringProcess) -> None:
+    first = process.burst("tiny", warm_runs=0, runs=1, burst_ms=0, max_runs=1)
+    assert first.state is not None
+    assert first.state.load_1min is not None
+    assert first.state.load_1min >= 0
+
+
+def test_who_is_kept_from_its_core_counts_it(process: MeasuringProcess) -> None:
+    """Another process on the same core takes turns with the child; half a second has many."""
+    core = os.sched_getaffinity(process._child.pid)
+    code = f"import os\nos.sched_setaffinity(0, {core})\nprint(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as rival:
+        assert rival.stdout is not None
+        rival.stdout.readline()
+        disturbed = process.burst("tiny", warm_runs=0, runs=1, burst_ms=500, max_runs=10**9)
+        rival.kill()
+    assert disturbed.interruptions is not None
+    assert disturbed.interruptions > 3
 
 
 def test_a_warm_up_lasts_as_long_as_asked(process: MeasuringProcess) -> None:
@@ -96,7 +119,8 @@ def test_a_model_that_is_refused_is_named_and_does_not_end_the_process(
         process.open("none", tmp_path / "none")
     process.open("tiny again", model)
     for key in ("tiny", "tiny again"):
-        assert len(process.burst(key, warm_runs=0, runs=1, burst_ms=0, max_runs=1)) == 1
+        burst = process.burst(key, warm_runs=0, runs=1, burst_ms=0, max_runs=1)
+        assert len(burst.samples_ms) == 1
 
 
 def test_a_killed_child_is_an_error_that_says_so(process: MeasuringProcess) -> None:
@@ -182,3 +206,33 @@ def test_an_error_in_the_child_arrives_with_its_type_and_hint(model: Path) -> No
     ):
         process.open("tiny", model)
     assert caught.value.hint == "use host/onnxruntime-fp32-b1-t1"
+
+
+def test_the_times_of_layers_come_from_the_child(process: MeasuringProcess, exports: Path) -> None:
+    """The networks need not be opened, and one does not hide another."""
+    networks = [published(name, resolution=64) for name in ("cream-14", "cream-43")]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(CACHE_VARIABLE, str(exports))
+        models = [cached_network(network, batch=1) for network in networks]
+    assert process.has_layer_times
+    for network, model in zip(networks, models, strict=True):
+        by_place_ms = process.layer_times(network.short, model, warm_runs=2, runs=4)
+        assert list(by_place_ms) == [*(place.place for place in network.operators()), REST]
+        assert all(time_ms > 0 for time_ms in by_place_ms.values())
+    process.burst("tiny", warm_runs=0, runs=1, burst_ms=0, max_runs=1)
+
+
+def test_the_times_of_layers_need_a_network(process: MeasuringProcess, model: Path) -> None:
+    with pytest.raises(MeasurementError, match=r"no node is named after a block"):
+        process.layer_times("tiny", model, warm_runs=0, runs=1)
+
+
+def test_a_runtime_that_tells_no_times_of_layers_is_named(
+    process: MeasuringProcess, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parent knows without asking the child."""
+    engine = type("Plain", (), {})()
+    monkeypatch.setattr(runtimes, "find", lambda name: engine)
+    assert not process.has_layer_times
+    with pytest.raises(UnavailableError, match=r"the onnxruntime runtime does not tell"):
+        process.layer_times("tiny", model, warm_runs=0, runs=1)
