@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -30,6 +29,7 @@ from pipeline.export_cache import cached_operator
 from pipeline.operator_spec import parse_key
 from pipeline.operators import build_operator, imitate_training, initialise, seeded
 from pipeline.runtimes import Runtime, Session
+from tests.runtimes.models import failing_model, images, small_model, written
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 OPERATORS = {
@@ -39,54 +39,6 @@ OPERATORS = {
     "res": "res_k3_s2_i24_o40_r8",
     "tail": "tail_k1_s1_i192_o320_r2_f64_c5",
 }
-
-
-def images(*shape: int) -> NDArray[np.float32]:
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-
-
-def small_model(
-    folder: Path,
-    *,
-    batch: int | str = "batch",
-    side: int | str = 4,
-    op: str = "Relu",
-    dtype: int = TensorProto.FLOAT,
-) -> Path:
-    """A folder with a model of one node, from `input` to `logits`."""
-    node = helper.make_node(op, ["input"], ["logits"], name="node")
-    shape = [batch, 3, side, 4]
-    graph = helper.make_graph(
-        [node],
-        "small",
-        [helper.make_tensor_value_info("input", dtype, shape)],
-        [helper.make_tensor_value_info("logits", dtype, shape)],
-    )
-    return written(graph, folder)
-
-
-def failing_model(folder: Path) -> Path:
-    """A folder with a model that loads, and finds only when it runs that an index is too large."""
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceMax", ["input"], ["large"], keepdims=0),
-            helper.make_node("Cast", ["large"], ["index"], to=TensorProto.INT64),
-            helper.make_node("Add", ["index", "many"], ["out_of_range"]),
-            helper.make_node("Gather", ["input", "out_of_range"], ["logits"], axis=1),
-        ],
-        "failing",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 4, 4])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
-        [helper.make_tensor("many", TensorProto.INT64, [], [1000])],
-    )
-    return written(graph, folder)
-
-
-def written(graph: onnx.GraphProto, folder: Path) -> Path:
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.onnx").write_bytes(model.SerializeToString())
-    return folder
 
 
 class RuntimeConformance:
@@ -281,17 +233,24 @@ class RuntimeConformance:
         ):
             pass
 
-    def test_a_model_that_fails_while_running_is_told(
+    def test_a_model_that_cannot_run_is_told_at_the_latest_when_it_runs(
         self, engine: Runtime, tmp_path: Path
     ) -> None:
         model = failing_model(tmp_path / "failing")
-        x = images(1, 3, 4, 4)
-        with self.opened(engine, model, tmp_path / "built") as session:
-            session.bind({"input": x})
-            with pytest.raises(MeasurementError, match="failing"):
+        feed = {"input": images(1, 3, 4, 4)}
+
+        def run() -> None:
+            with self.opened(engine, model, tmp_path / "built") as session:
+                session.run(feed)
+
+        def run_bound() -> None:
+            with self.opened(engine, model, tmp_path / "built") as session:
+                session.bind(feed)
                 session.run_bound()
+
+        for call in (run, run_bound):
             with pytest.raises(MeasurementError, match="failing"):
-                session.run({"input": x})
+                call()
 
     def test_a_missing_file_is_told(self, engine: Runtime, tmp_path: Path) -> None:
         (tmp_path / "none").mkdir()

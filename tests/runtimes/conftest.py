@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.runtimes.conformance")
+pytest.register_assert_rewrite("tests.runtimes.conformance", "tests.runtimes.layer_times")

@@ -8,9 +8,10 @@ import pytest
 from pipeline import runtimes
 from pipeline.errors import UnknownNameError
 from tests.runtimes.conformance import RuntimeConformance
+from tests.runtimes.layer_times import LayerTimesConformance
 
 
-class TestOnnxRuntime(RuntimeConformance):
+class TestOnnxRuntime(LayerTimesConformance, RuntimeConformance):
     runtime: ClassVar = "onnxruntime"
     target: ClassVar = "host/onnxruntime-fp32-b{batch}-t1"
     package: ClassVar = "onnxruntime"
@@ -18,10 +19,10 @@ class TestOnnxRuntime(RuntimeConformance):
 
 
 def test_every_file_is_a_runtime_and_has_its_test() -> None:
-    here = Path(__file__).parent
-    assert set(runtimes.names()) == {
-        path.stem.removeprefix("test_") for path in here.glob("test_*.py")
-    }
+    files = {path.stem for path in Path(runtimes.__file__).parent.glob("*.py")} - {"__init__"}
+    assert set(runtimes.names()) == {name for name in files if not name.startswith("_")}
+    tests = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    assert {name.removeprefix("_") for name in files} == tests
     for name in runtimes.names():
         assert runtimes.find(name)
 
