@@ -10,10 +10,11 @@ from pathlib import Path
 from pipeline.architecture_file import published, published_models
 from pipeline.campaign import CONTROL_NETWORK, Campaign, run_campaign
 from pipeline.cost import architecture_cost
-from pipeline.device import Target, environment
+from pipeline.device import Target
 from pipeline.errors import UsageError
 from pipeline.export import RANDOM_SEED
 from pipeline.export_cache import TimmNetwork, cached_network, cached_timm, export_all
+from pipeline.fingerprint import environment
 from pipeline.measure import TimingProtocol
 from pipeline.progress import Progress, silent
 from pipeline.records import BenchmarkRecord, BenchmarkResult, LatencyPrediction
@@ -88,6 +89,7 @@ def benchmark(
         results=tuple(_result(subject, target, campaign) for subject in subjects),
         protocol=protocol,
         control=campaign.control,
+        steadiness=campaign.steadiness,
         seconds=time.monotonic() - start,
         environment=environment(),
     )

@@ -51,6 +51,13 @@ Arch = Annotated[
 TargetName = Annotated[
     str, typer.Option("--target", help="DEVICE/RUNTIME-PRECISION-bBATCH[-tTHREADS].")
 ]
+AllowForeign = Annotated[
+    bool,
+    typer.Option(
+        "--allow-foreign",
+        help="Use tables of other machines or software; every later record says so.",
+    ),
+]
 
 
 def _version(wanted: bool) -> None:
@@ -70,54 +77,24 @@ def _options(
 
 @app.command(epilog="Example: python run_pipeline.py run --recipe demo --set retrain.epochs=3")
 def run(
-    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    run: RunName = None,
+    allow_foreign: AllowForeign = False,
+    json: Json = False,
 ) -> None:
     """Run the whole pipeline of a recipe, resuming what is done."""
     from pipeline.cli_stages import run_recipe
 
-    run_recipe(recipe, overrides or [], run, as_json=json)
+    run_recipe(recipe, _with_foreign(overrides, allow_foreign), run, as_json=json)
 
 
 @app.command(epilog="Example: python run_pipeline.py devices")
 def devices(json: Json = False) -> None:
     """List what can run here, and why the rest cannot."""
-    from pipeline import runtimes, workspace
-    from pipeline.console import print_json, print_line, print_table
-    from pipeline.device import DeviceProfile, environment
-    from pipeline.yaml_file import read_yaml
+    from pipeline.cli_listings import list_devices
 
-    here = environment()
-    engines = {name: runtimes.find(name) for name in runtimes.names()}
-    found = [
-        {"name": name, "version": engine.version(), "unavailable": engine.unavailable()}
-        for name, engine in engines.items()
-    ]
-    profiles = [read_yaml(path, DeviceProfile) for path in workspace.profile_files().values()]
-    tables = [target.name for target in workspace.all_targets_with_tables()]
-    if json:
-        listed = [profile.model_dump(mode="json") for profile in profiles]
-        print_json(
-            {
-                "host": here.device,
-                "environment": here.model_dump(mode="json"),
-                "runtimes": found,
-                "profiles": listed,
-                "tables": tables,
-            }
-        )
-        return
-    print_line(f"host is {here.device}: {here.cpu}, {here.cores} cores, {here.memory_gib} GiB")
-    print_table(
-        "Runtimes on this machine",
-        ["runtime", "version", "can run"],
-        [[str(f["name"]), str(f["version"] or "-"), str(f["unavailable"] or "yes")] for f in found],
-    )
-    print_table(
-        "Device profiles",
-        ["device", "what it is", "targets"],
-        [[p.name, p.description, "\n".join(p.targets)] for p in profiles],
-    )
-    print_line(f"latency tables: {', '.join(tables) or 'none yet'}")
+    list_devices(as_json=json)
 
 
 @app.command(epilog="Example: python run_pipeline.py spaces --resolution 160")
@@ -126,45 +103,9 @@ def spaces(
     json: Json = False,
 ) -> None:
     """List the search spaces: operators, depths, sizes, MACs from smallest to largest."""
-    from pipeline.console import print_json, print_table
-    from pipeline.cost import macs_range
-    from pipeline.operator_spec import parse_choice
-    from pipeline.space import check_resolution, get_space, space_names
+    from pipeline.cli_listings import list_spaces
 
-    check_resolution(resolution)
-    known = [get_space(name) for name in space_names()]
-    if json:
-        print_json(
-            {
-                "resolution": resolution,
-                "spaces": [
-                    {
-                        "name": space.name,
-                        "title": space.title,
-                        "operators": list(space.operators),
-                        "min_depth": 1,
-                        "max_depth": space.max_depth,
-                        "stages": len(space.stages),
-                        "architectures": space.count(),
-                        "macs": list(macs_range(space, resolution)),
-                    }
-                    for space in known
-                ],
-            }
-        )
-        return
-    rows = []
-    for space in known:
-        low, high = macs_range(space, resolution)
-        labels = ", ".join(parse_choice(name).label for name in space.operators)
-        depth = f"{len(space.stages)} × 1-{space.max_depth}"
-        size = f"{low / 1e6:.1f}-{high / 1e6:.1f}"
-        rows.append([space.name, space.title, labels, depth, f"{space.count():,}", size])
-    print_table(
-        f"Search spaces (MACs at {resolution} × {resolution} pixels, 1000 classes)",
-        ["space", "from", "operators", "blocks", "architectures", "MMACs"],
-        rows,
-    )
+    list_spaces(resolution, as_json=json)
 
 
 @app.command(
@@ -176,26 +117,50 @@ def profile(
     space: Annotated[str, typer.Option(help="Search space whose operators are measured.")] = (
         "cream"
     ),
-    resolution: Annotated[int, typer.Option(help="Input side in pixels.")] = 224,
+    resolution: Annotated[
+        list[int] | None,
+        typer.Option(help="Input side in pixels; may repeat.", show_default="224"),
+    ] = None,
     num_classes: Annotated[int, typer.Option(min=1, help="Outputs of the classifier.")] = 1000,
     calibration_networks: Annotated[
-        int, typer.Option(min=5, help="Whole networks to calibrate predictions on.")
-    ] = 10,
-    sweeps: Annotated[int, typer.Option(min=3, help="Visits to each operator.")] = 12,
+        int, typer.Option(min=8, help="Whole networks to calibrate predictions on.")
+    ] = 24,
+    sweeps: Annotated[int, typer.Option(min=3, help="Visits to each operator, at most.")] = 24,
+    check: Annotated[
+        bool, typer.Option("--check", help="Measure a few entries again: does the table hold?")
+    ] = False,
+    export: Annotated[
+        str | None,
+        typer.Option(metavar="csv|parquet", help="Measure nothing; write the table that is there."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write with --export.")] = None,
     recipe: MaybeRecipe = None,
     overrides: Overrides = None,
     run: RunName = None,
     json: Json = False,
 ) -> None:
-    """Measure a latency table, or go on measuring it."""
-    if recipe:
+    """Measure a latency table, go on measuring it, check it (--check), or write it (--export)."""
+    from pipeline.cli_tables import check_table, export_latency_table, profile_target
+
+    if out and not export:
+        raise UsageError("--out names the file of --export", hint=f"--export csv --out {out}")
+    if bool(recipe) + bool(export) + check > 1:
+        raise UsageError(
+            "--recipe, --export and --check exclude each other: a recipe names its own target",
+            hint=f"profile --target {target} --check",
+        )
+    if export:
+        export_latency_table(target, export, out, as_json=json)
+    elif check:
+        if not check_table(target, as_json=json):
+            raise typer.Exit(1)
+    elif recipe:
         _one("profile", recipe, overrides, run, json)
     else:
-        from pipeline.cli_models import profile_target
-
         profile_target(
-            target, space, resolution, num_classes, calibration_networks, sweeps, as_json=json
-        )
+            target, space, resolution or [224], num_classes, calibration_networks, sweeps,
+            as_json=json,
+        )  # fmt: skip
 
 
 @app.command(epilog="Example: python run_pipeline.py predict --arch cream-287 --json")
@@ -205,37 +170,14 @@ def predict(
         list[str] | None,
         typer.Option(help="Use this target's table; all that fit if left out. May repeat."),
     ] = None,
+    allow_foreign: AllowForeign = False,
     json: Json = False,
 ) -> None:
     """Predict latency, MACs and parameters of one or many architectures."""
     from pipeline.architecture_file import read_architectures
-    from pipeline.console import note, print_json, print_table
-    from pipeline.prediction import predict_architectures
+    from pipeline.cli_tables import print_predictions
 
-    predictions, notes = predict_architectures(read_architectures(arch), target)
-    for text in notes:
-        note(text)
-    if json:
-        print_json({"architectures": predictions})
-        return
-    targets = list(dict.fromkeys(name for p in predictions for name in p["latency_ms"]))
-    rows = [
-        [
-            p["name"] or p["short"],
-            f"{p['macs'] / 1e6:.2f}",
-            f"{p['params'] / 1e6:.3f}",
-            *(_show_latency(p["latency_ms"].get(name)) for name in targets),
-        ]
-        for p in predictions
-    ]
-    columns = ["architecture", "MMACs", "params M", *(f"{name} ms" for name in targets)]
-    print_table("Predictions", columns, rows)
-    if not targets:
-        note("no latency table fits; measure one: python run_pipeline.py profile")
-
-
-def _show_latency(latency: dict[str, float] | None) -> str:
-    return f"{latency['typical']:.4g} ± {latency['std']:.2g}" if latency else "-"
+    print_predictions(read_architectures(arch), target, allow_foreign, as_json=json)
 
 
 @app.command(epilog="Example: python run_pipeline.py train --recipe demo")
@@ -248,10 +190,14 @@ def train(
 
 @app.command(epilog="Example: python run_pipeline.py search --recipe demo --set limits.macs=10e6")
 def search(
-    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    run: RunName = None,
+    allow_foreign: AllowForeign = False,
+    json: Json = False,
 ) -> None:
     """Search the most accurate architectures within the limits."""
-    _one("search", recipe, overrides, run, json)
+    _one("search", recipe, _with_foreign(overrides, allow_foreign), run, json)
 
 
 @app.command(epilog="Example: python run_pipeline.py verify --recipe demo")
@@ -332,6 +278,22 @@ def benchmark(
         raise UsageError("benchmark needs --arch or --recipe", hint="--arch cream-14")
 
 
+@app.command(epilog="Example: python run_pipeline.py compare runs/before runs/after")
+def compare(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A target, a table, a benchmark's record or a run.")
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one of the same kind.")],
+    check: Annotated[bool, typer.Option(help="Exit with 1 if anything is slower in B.")] = False,
+    json: Json = False,
+) -> None:
+    """Tell what changed from A to B beyond noise."""
+    from pipeline.cli_compare import compare_two
+
+    if compare_two(first, second, as_json=json) and check:
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: python run_pipeline.py report --recipe demo")
 def report(
     recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
@@ -340,6 +302,10 @@ def report(
     from pipeline.cli_stages import write_run_report
 
     write_run_report(recipe, overrides or [], run, as_json=json)
+
+
+def _with_foreign(overrides: list[str] | None, allow_foreign: bool) -> list[str]:
+    return [*(overrides or []), *(["allow_foreign=true"] if allow_foreign else [])]
 
 
 def _one(

@@ -1,4 +1,4 @@
-"""What the command line does with models outside any recipe: profile, export, benchmark."""
+"""What the command line does with models outside any recipe: export, benchmark."""
 
 from __future__ import annotations
 
@@ -7,54 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.console import print_json, print_line, print_table, progress_bars
+from pipeline.console import note, print_json, print_table, progress_bars
 from pipeline.device import Target
 from pipeline.errors import UsageError
 from pipeline.files import write_record
 from pipeline.measure import TimingProtocol
-from pipeline.space import Architecture, get_space
+from pipeline.space import Architecture
 
 _RECORD = "record.json"
-
-
-def profile_target(
-    target_name: str,
-    space_name: str,
-    resolution: int,
-    num_classes: int,
-    calibration_networks: int,
-    sweeps: int,
-    *,
-    as_json: bool,
-) -> None:
-    """Measures a table outside any recipe and prints how well it predicts."""
-    from pipeline.latency.profiling import profile
-
-    target, space = Target.parse(target_name), get_space(space_name)
-    with progress_bars() as progress:
-        record = profile(
-            space,
-            target,
-            resolution=resolution,
-            num_classes=num_classes,
-            protocol=TimingProtocol(sweeps=sweeps),
-            calibration_networks=calibration_networks,
-            export_progress=progress("exporting operators"),
-            progress=progress("measuring operators"),
-        )
-    if as_json:
-        print_json(record)
-        return
-    fit = record.calibration
-    print_line(
-        f"{record.table}: {record.operators} operators, {record.visits_measured} visits measured, "
-        f"{record.visits_reused} reused, {record.seconds:.0f} s"
-    )
-    print_line(
-        f"error on networks left out of the fit: {fit.mape_percent:.2f} % on average, "
-        f"{fit.max_error_percent:.1f} % at most; a line on MACs alone: "
-        f"{fit.flops_mape_percent:.2f} %"
-    )
 
 
 def export_architectures(
@@ -112,14 +72,15 @@ def benchmark_architectures(
     labels = [architecture.label for architecture in architectures]
     if len(set(labels)) < len(labels):
         raise UsageError("two architectures have the same name; names tell results apart")
+    predictions, unusable = predictions_of(architectures, target)
+    if unusable:
+        note(f"without predictions: {unusable}")
     with progress_bars() as progress, tempfile.TemporaryDirectory() as scratch:
         export_all(architectures, batch=target.batch, progress=progress("exporting"))
         record = benchmark(
             [
                 random_subject(architecture, target, predicted=predicted)
-                for architecture, predicted in zip(
-                    architectures, predictions_of(architectures, target), strict=True
-                )
+                for architecture, predicted in zip(architectures, predictions, strict=True)
             ],
             target,
             protocol=TimingProtocol(sweeps=sweeps, runs=runs, max_runs=max(runs, 40)),
@@ -131,7 +92,19 @@ def benchmark_architectures(
         return
     print_table(
         f"{target.name} (ms)",
-        ["model", "MMACs", "typical", "±", "median", "p90", "p99", "CoV %", "n", "predicted"],
+        [
+            "model",
+            "MMACs",
+            "typical",
+            "±",
+            "median",
+            "p90",
+            "p95",
+            "p99",
+            "CoV %",
+            "n",
+            "predicted",
+        ],
         [_benchmark_row(result) for result in record.results],
     )
 
@@ -139,7 +112,7 @@ def benchmark_architectures(
 def _benchmark_row(result: Any) -> list[str]:
     stats = result.latency_ms
     if stats is None:
-        return [result.name, "-", f"failed: {result.error}", *["-"] * 7]
+        return [result.name, "-", f"failed: {result.error}", *["-"] * 8]
 
     def optional(value: float | None) -> str:
         return "-" if value is None else f"{value:.4f}"
@@ -149,8 +122,9 @@ def _benchmark_row(result: Any) -> list[str]:
         "-" if result.macs is None else f"{result.macs / 1e6:.2f}",
         f"{stats.typical:.4f}",
         f"{stats.std:.4f}",
-        f"{stats.median:.4f}",
+        optional(stats.median),
         optional(stats.p90),
+        optional(stats.p95),
         optional(stats.p99),
         f"{100 * stats.cov:.1f}",
         str(stats.n),

@@ -30,6 +30,7 @@ from pipeline.errors import PipelineError
 from pipeline.progress import Progress, ProgressFactory
 
 _PLAIN_INTERVAL_S = 10.0
+_NOTE_LENGTH = 60
 
 
 def print_json(value: BaseModel | dict[str, Any]) -> None:
@@ -93,7 +94,7 @@ def progress_bars() -> Iterator[ProgressFactory]:
             task = bars.add_task(title, total=None, note="", start=True)
 
             def advance(done: int, total: int, note: str = "") -> None:
-                bars.update(task, completed=done, total=total, note=escape(note[:60]))
+                bars.update(task, completed=done, total=total, note=escape(note[:_NOTE_LENGTH]))
 
             return advance
 
@@ -107,7 +108,8 @@ def _plain_progress(title: str) -> Progress:
         now = time.monotonic()
         if done >= total or now - last[0] >= _PLAIN_INTERVAL_S:
             last[0] = now
-            sys.stderr.write(f"{title}: {done}/{total}{'  ' if note else ''}{note}\n")
+            shown = f"  {note[:_NOTE_LENGTH]}" if note else ""
+            sys.stderr.write(f"{title}: {done}/{total}{shown}\n")
             sys.stderr.flush()
 
     return advance

@@ -1,12 +1,14 @@
-"""Predictions for many architectures on many targets, as one JSON-able list."""
+"""Predictions for many architectures on many targets, with how far off they are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from pipeline.calibration_record import Calibration
 from pipeline.cost import macs_batch, params_batch
 from pipeline.device import Target
 from pipeline.encoding import encode
@@ -16,63 +18,80 @@ from pipeline.records import LatencyPrediction
 from pipeline.space import Architecture, get_space
 from pipeline.workspace import all_targets_with_tables
 
+_Groups = Mapping[tuple[str, int], Sequence[int]]
+
+
+@dataclass
+class Predictions:
+    """What was predicted.
+
+    Attributes:
+        architectures: A JSON-able dictionary for each architecture.
+        targets: By target's name: its table, in what that differs from this machine, what the
+            last check scaled it by, and the honesty block of each calibration used.
+        calibrations: The calibrations used, by target's name.
+        notes: Tables that were left out, and why.
+    """
+
+    architectures: list[dict[str, Any]]
+    targets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calibrations: dict[str, list[Calibration]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
 
 def predict_architectures(
-    architectures: Sequence[Architecture], target_names: Sequence[str] | None
-) -> tuple[list[dict[str, Any]], list[str]]:
+    architectures: Sequence[Architecture],
+    target_names: Sequence[str] | None,
+    *,
+    allow_foreign: bool = False,
+) -> Predictions:
     """Predicts MACs, parameters and latencies.
 
     Args:
         architectures: n architectures, of any spaces, resolutions and classes.
         target_names: Targets whose tables to use, all of them needed; None for every table that
             can predict all architectures, the others being told in the notes.
-
-    Returns:
-        One dictionary for each architecture, and notes on tables that were left out.
+        allow_foreign: Whether tables of other machines or software may be used.
 
     Raises:
         TableError: A named target's table is missing or cannot predict one of them.
     """
-    named = target_names is not None
-    targets = [Target.parse(n) for n in target_names] if named and target_names else None
-    predicted: list[dict[str, Any]] = [
-        {
-            "name": architecture.name,
-            "space": architecture.space,
-            "resolution": architecture.resolution,
-            "stages": [list(stage) for stage in architecture.stages],
-            "num_classes": architecture.num_classes,
-            "short": architecture.short,
-            "latency_ms": {},
-        }
-        for architecture in architectures
-    ]
-    notes: list[str] = []
+    targets = [Target.parse(name) for name in target_names or ()]
+    found = Predictions([_described(architecture) for architecture in architectures])
     groups = _alike(architectures)
     for indices in groups.values():
-        _add_costs([architectures[index] for index in indices], indices, predicted)
+        _add_costs([architectures[index] for index in indices], indices, found.architectures)
     for target in targets or all_targets_with_tables():
         try:
-            latencies = _latencies(LatencyModel.read(target), architectures, groups)
+            model = LatencyModel.read(target, allow_foreign=allow_foreign)
+            latencies = _latencies(model, architectures, groups)
         except TableError as error:
             if targets:
                 raise
-            notes.append(f"{target.name} is left out: {error.message}")
+            found.notes.append(f"{target.name} is left out: {error.message}")
             continue
         for index, latency in latencies.items():
-            predicted[index]["latency_ms"][target.name] = latency
-    return predicted, notes
+            found.architectures[index]["latency_ms"][target.name] = latency
+        used = _used(model, architectures)
+        found.calibrations[target.name] = used
+        found.targets[target.name] = _about(model, used)
+    return found
 
 
 def predictions_of(
     architectures: Sequence[Architecture], target: Target
-) -> list[LatencyPrediction | None]:
-    """What a target's table says of each architecture; None where it cannot say anything."""
+) -> tuple[list[LatencyPrediction | None], str | None]:
+    """What a target's table says of each architecture.
+
+    Returns:
+        A prediction for each, None where the table says nothing of it; and, where the table cannot
+        be used at all, why.
+    """
     try:
         model = LatencyModel.read(target)
-    except TableError:
-        return [None] * len(architectures)
-    return [_prediction_or_none(model, architecture) for architecture in architectures]
+    except TableError as error:
+        return [None] * len(architectures), error.message
+    return [_prediction_or_none(model, architecture) for architecture in architectures], None
 
 
 def _prediction_or_none(
@@ -82,6 +101,18 @@ def _prediction_or_none(
         return model.predict(architecture)
     except TableError:
         return None
+
+
+def _described(architecture: Architecture) -> dict[str, Any]:
+    return {
+        "name": architecture.name,
+        "space": architecture.space,
+        "resolution": architecture.resolution,
+        "stages": [list(stage) for stage in architecture.stages],
+        "num_classes": architecture.num_classes,
+        "short": architecture.short,
+        "latency_ms": {},
+    }
 
 
 def _alike(architectures: Sequence[Architecture]) -> dict[tuple[str, int], list[int]]:
@@ -104,9 +135,7 @@ def _add_costs(
 
 
 def _latencies(
-    model: LatencyModel,
-    architectures: Sequence[Architecture],
-    groups: Mapping[tuple[str, int], Sequence[int]],
+    model: LatencyModel, architectures: Sequence[Architecture], groups: _Groups
 ) -> dict[int, dict[str, float]]:
     """The prediction of each architecture, by its index."""
     found = {}
@@ -117,3 +146,26 @@ def _latencies(
         for index, one, spread in zip(indices, np.round(typical, 6), np.round(std, 6), strict=True):
             found[index] = {"typical": float(one), "std": float(spread)}
     return found
+
+
+def _used(model: LatencyModel, architectures: Sequence[Architecture]) -> list[Calibration]:
+    kinds = dict.fromkeys((a.space, a.resolution, a.num_classes) for a in architectures)
+    return [model.calibration(*kind) for kind in kinds]
+
+
+def _about(model: LatencyModel, used: Sequence[Calibration]) -> dict[str, Any]:
+    return {
+        "table": str(model.table.path),
+        "foreign": list(model.foreign),
+        "scale": model.scale,
+        "calibrations": [
+            {
+                "space": calibration.space,
+                "resolution": calibration.resolution,
+                "num_classes": calibration.num_classes,
+                "method": calibration.method,
+                "honesty": calibration.honesty.model_dump(mode="json"),
+            }
+            for calibration in used
+        ],
+    }

@@ -110,7 +110,7 @@ class LimitsSection(_Section):
 class ProfileSection(_Section):
     """How the latency table is measured."""
 
-    calibration_networks: int = Field(default=10, ge=5)
+    calibration_networks: int = Field(default=24, ge=8)
     protocol: TimingProtocol = TimingProtocol()
 
 
@@ -156,6 +156,7 @@ class Recipe(_Section):
     train: TrainSettings
     retrain: RetrainSettings
     target: str = "host/onnxruntime-fp32-b1-t1"
+    allow_foreign: bool = False
     limits: LimitsSection = LimitsSection()
     profile: ProfileSection = ProfileSection()
     score: ScoreSettings = ScoreSettings()

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from pipeline.cost import macs_batch, macs_range, params_batch
-from pipeline.device import Target, environment
+from pipeline.device import Target
 from pipeline.encoding import Floats, Rows, SlotTable
 from pipeline.errors import StorageError, UnknownNameError
 from pipeline.files import read_record, storage_errors
+from pipeline.fingerprint import environment
 from pipeline.latency.model import LatencyModel, model_path
 from pipeline.recipe import LimitsSection, Recipe
 from pipeline.records import (
@@ -46,7 +47,12 @@ def stages() -> tuple[Stage, ...]:
     return (
         Stage("profile", (), _part("space", "data", "target", "profile", "seed"), _profile, _table),
         Stage("train", (), _for_training, _train),
-        Stage("search", ("profile", "train"), _part("limits", "search", "score", "seed"), _search),
+        Stage(
+            "search",
+            ("profile", "train"),
+            _part("limits", "search", "score", "allow_foreign", "seed"),
+            _search,
+        ),
         Stage("verify", ("search",), _part("verify", "seed"), _verify),
         Stage("retrain", ("train", "verify"), _part("data", "retrain", "seed"), _retrain),
         Stage("export", ("retrain",), _part("data", "export", "seed"), _export),
@@ -157,7 +163,7 @@ def _search(context: StageContext) -> SearchRecord:
 
     recipe = context.recipe
     space, resolution, data = recipe.space.space(), recipe.space.resolution, _data(recipe)
-    model = LatencyModel.read(Target.parse(recipe.target))
+    model = LatencyModel.read(Target.parse(recipe.target), allow_foreign=recipe.allow_foreign)
     trained = read_record(context.record_path("train"), TrainRecord)
     supernet = load_supernet(context.run / "train" / trained.checkpoint)
 
@@ -172,7 +178,7 @@ def _search(context: StageContext) -> SearchRecord:
         return {recipe.target: model.predict(architecture)}
 
     scores = _ScoreJournal(context.folder / "scores.jsonl")
-    return search(
+    found = search(
         space,
         resolution=resolution,
         num_classes=data.num_classes,
@@ -191,6 +197,7 @@ def _search(context: StageContext) -> SearchRecord:
         on_scored=scores.append,
         progress=context.progress("searching"),
     )
+    return found.model_copy(update={"foreign": model.foreign, "table_scale": model.scale})
 
 
 def _reachable(
@@ -308,7 +315,7 @@ def _benchmark(context: StageContext) -> BenchmarkRecord:
     recipe, target = context.recipe, Target.parse(context.recipe.target)
     exported = read_record(context.record_path("export"), ExportRecord).models[0]
     network = exported.architecture
-    model = LatencyModel.read(target)
+    model = LatencyModel.read(target, allow_foreign=recipe.allow_foreign)
     winner = BenchmarkSubject(
         name=exported.name,
         model=context.run / "export",

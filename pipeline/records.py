@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from pipeline.device import Environment
-from pipeline.measure import LatencyStats, TimingProtocol
+from pipeline.calibration_record import Calibration
+from pipeline.fingerprint import Environment
+from pipeline.latency_stats import LatencyStats
+from pipeline.measure import TimingProtocol
+from pipeline.record import Record
 from pipeline.space import Architecture
-
-
-class Record(BaseModel):
-    """Base of everything that is written to a run folder."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: Literal[1] = 1
+from pipeline.steadiness import Steadiness
 
 
 class Preprocessing(Record):
@@ -72,55 +68,25 @@ class LatencyPrediction(Record):
     Attributes:
         typical: Milliseconds, the statistic tables and measurements use.
         std: Standard uncertainty of the prediction, in milliseconds.
+        foreign: Whether it comes from a table that was measured on another machine, or with other
+            software, than where the prediction was made.
     """
 
     typical: float
     std: float
-
-
-class Calibration(Record):
-    """How sums over a table become latencies of whole networks of one space.
-
-    latency_ms = scale · sum + offset_ms + per_block_ms · blocks
-
-    Attributes:
-        max_depth: Deepest stage among the networks it rests on; deeper ones are not predicted.
-        relative_std: Standard deviation of the relative error, leave-one-out.
-        mape_percent: Mean absolute relative error, leave-one-out.
-        max_error_percent: Largest absolute relative error, leave-one-out.
-        flops_mape_percent: The same for a line fitted on MACs alone: what the table must beat.
-        networks: Measured networks the calibration rests on, with both numbers.
-    """
-
-    space: str
-    resolution: int
-    num_classes: int
-    max_depth: int
-    scale: float
-    offset_ms: float
-    per_block_ms: float
-    relative_std: float
-    mape_percent: float
-    max_error_percent: float
-    flops_mape_percent: float
-    networks: tuple[CalibrationNetwork, ...]
-
-
-class CalibrationNetwork(Record):
-    """A whole network measured in the sweeps of the table."""
-
-    architecture: Architecture
-    macs: int
-    operator_sum_ms: float
-    measured_ms: float
-    predicted_ms: float
+    foreign: bool = False
 
 
 class ProfileRecord(Record):
-    """A latency table was measured, or gone on with, on one target."""
+    """A latency table was measured, or gone on with, on one target.
+
+    Attributes:
+        set_aside: Where a table went that was there before and made under other conditions.
+    """
 
     target: str
     table: str
+    set_aside: str | None = None
     space: str
     resolution: int
     num_classes: int
@@ -129,6 +95,7 @@ class ProfileRecord(Record):
     visits_measured: int
     visits_reused: int
     control: LatencyStats
+    steadiness: Steadiness
     calibration: Calibration
     reference_latency_ms: float
     reference_name: str
@@ -212,6 +179,9 @@ class SearchRecord(Record):
         num_images: Images of search-validation each candidate was scored on.
         best_by_generation: Best feasible accuracy so far after each generation.
         reachable: Smallest and largest value of each cost in the space.
+        foreign: In what the table's machine and software differ from those here; empty where the
+            table holds here.
+        table_scale: What predictions were multiplied by, as the table's last check found.
     """
 
     limits: Limits
@@ -224,6 +194,8 @@ class SearchRecord(Record):
     num_images: int
     best_by_generation: tuple[float | None, ...]
     reachable: dict[str, tuple[float, float]]
+    foreign: tuple[str, ...] = ()
+    table_scale: float = 1.0
     seed: int
     seconds: float
 
@@ -249,6 +221,7 @@ class VerifyRecord(Record):
     candidates: tuple[VerifiedCandidate, ...]
     winner: int
     control: LatencyStats
+    steadiness: Steadiness | None = None
     seconds: float
     environment: Environment
 
@@ -357,8 +330,6 @@ class BenchmarkRecord(Record):
     results: tuple[BenchmarkResult, ...]
     protocol: TimingProtocol
     control: LatencyStats
+    steadiness: Steadiness | None = None
     seconds: float
     environment: Environment
-
-
-Calibration.model_rebuild()

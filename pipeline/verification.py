@@ -13,18 +13,14 @@ from pathlib import Path
 
 from pipeline.architecture_file import published
 from pipeline.campaign import CONTROL_NETWORK, Campaign, run_campaign
-from pipeline.device import Target, environment
+from pipeline.device import Target
 from pipeline.errors import InfeasibleError
 from pipeline.export_cache import export_all
-from pipeline.measure import LatencyStats, TimingProtocol
+from pipeline.fingerprint import environment
+from pipeline.latency_stats import LatencyStats
+from pipeline.measure import TimingProtocol
 from pipeline.progress import Progress, silent
-from pipeline.records import (
-    Candidate,
-    Limits,
-    SearchRecord,
-    VerifiedCandidate,
-    VerifyRecord,
-)
+from pipeline.records import Candidate, Limits, SearchRecord, VerifiedCandidate, VerifyRecord
 
 MAX_ROUNDS = 4
 
@@ -79,6 +75,7 @@ def verify(
                 candidates=tuple(verified),
                 winner=within[0],
                 control=campaign.control,
+                steadiness=campaign.steadiness,
                 seconds=time.monotonic() - start,
                 environment=environment(),
             )

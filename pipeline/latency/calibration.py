@@ -1,123 +1,120 @@
 """From sums of operators to whole networks: the fit, and how wrong it is.
 
 A network is not the sum of its operators: caches, layout changes and the runtime's own overhead
-differ in context. A scale, an offset and a cost per block, fitted to a few whole networks that
-span depth and size, bring sums within a few percent.
+differ in context. A few whole networks, measured in the same sweeps, correct the operators' times
+(`pipeline.latency.posterior`) and say how far off predictions are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.cost import macs_batch, operator_macs
-from pipeline.encoding import Floats, SlotTable, decode, encode
+from pipeline.calibration_record import (
+    Calibration,
+    CalibrationNetwork,
+    Method,
+    MethodError,
+)
+from pipeline.cost import architecture_cost
+from pipeline.encoding import Floats
 from pipeline.errors import MeasurementError
-from pipeline.records import Calibration, CalibrationNetwork
+from pipeline.latency.honesty import Judged, judge, left_out_line
+from pipeline.latency.posterior import Networks, Posterior, infer
+from pipeline.operator_spec import parse_key
 from pipeline.space import Architecture, SearchSpace
 
-_COEFFICIENTS = 3
-MIN_NETWORKS = 5
+MIN_NETWORKS = 8
+Times = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Observation:
-    """A whole network: what it is, what its operators sum to, what it took."""
+class OperatorTimes:
+    """Times of operators by one method.
 
-    architecture: Architecture
-    macs: int
-    operator_sum_ms: float
-    measured_ms: float
-
-
-def choose_networks(
-    space: SearchSpace, resolution: int, num_classes: int, count: int, *, seed: int
-) -> list[Architecture]:
-    """Networks to calibrate on: spread over depth and MACs, the extremes among them.
-
-    Args:
-        space: The space, possibly narrowed.
-        resolution: Input side in pixels.
-        num_classes: Outputs of the classifier.
-        count: How many.
-        seed: Decides the pool they are picked from.
-
-    Returns:
-        At most `count` architectures (fewer in a space that has fewer), each farthest from those
-        picked before.
+    Attributes:
+        all_ms: Milliseconds by operator.
+        without_ms: The same as each calibration network in turn would leave them, had it never been
+            measured; None where no network had a part in them.
     """
-    rng = np.random.default_rng(seed)
-    pool = [_random_row(space, resolution, rng) for _ in range(50 * count)]
-    # Uniform choices cluster in the middle; one operator everywhere lies towards the ends.
-    for code in range(1, len(space.operators) + 1):
-        for depth in range(1, space.max_depth + 1):
-            stage = [code] * depth + [0] * (space.max_depth - depth)
-            pool.append([resolution, *(stage * len(space.stages))])
-    by_macs = SlotTable.of(space, resolution, num_classes, operator_macs)
-    pool += [by_macs.extreme(largest=largest)[1].tolist() for largest in (False, True)]
-    rows = np.unique(np.array(pool, dtype=np.int16), axis=0)
-    depth = (rows[:, 1:] > 0).sum(axis=1)
-    position = np.column_stack([_unit(np.log(macs_batch(space, rows, num_classes))), _unit(depth)])
-    picked = [int(np.argmin(position.sum(axis=1)))]
-    while len(picked) < min(count, len(rows)):
-        apart = np.min(np.linalg.norm(position[:, None] - position[picked], axis=2), axis=1)
-        apart[picked] = -1  # others may be as large and as deep as one that was picked
-        picked.append(int(np.argmax(apart)))
-    return [decode(space, rows[index], num_classes) for index in picked]
+
+    all_ms: Times
+    without_ms: Sequence[Times] | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Whole networks of one space at one resolution, and what they took.
+
+    Attributes:
+        architectures: The networks.
+        latency_ms: Typical latency of each.
+        split_half_percent: How far two halves of that measurement disagree.
+        date: Day of the measurement, ISO 8601.
+        cost_s: Seconds that measuring operators and networks took.
+    """
+
+    architectures: Sequence[Architecture]
+    latency_ms: Floats
+    split_half_percent: float
+    date: str
+    cost_s: float
 
 
 def calibrate(
-    space: SearchSpace, resolution: int, num_classes: int, observed: Sequence[Observation]
+    space: SearchSpace,
+    resolution: int,
+    num_classes: int,
+    methods: Mapping[Method, OperatorTimes],
+    measured: Measured,
 ) -> Calibration:
-    """Fits scale, offset and cost per block by relative least squares.
+    """Fits corrections to operators' times, by the method that predicts unseen networks best.
 
     Args:
         space: The space, possibly narrowed.
         resolution: Input side in pixels.
         num_classes: Outputs of the classifier.
-        observed: The calibration networks.
-
-    Returns:
-        The coefficients, with leave-one-out errors of the fit and of a line on MACs alone.
+        methods: Times of all of the space's operators, by each method that was tried.
+        measured: The calibration networks.
 
     Raises:
         MeasurementError: There are too few networks to fit on and to judge the fit by.
     """
-    require_networks(len(observed))
-    truth = np.array([o.measured_ms for o in observed])
-    features = _features(
-        np.array([o.operator_sum_ms for o in observed]),
-        np.array([o.architecture.depth for o in observed]),
-    )
-    coefficients = _fit(features, truth)
-    errors = _leave_one_out(features, truth)
-    by_macs = np.column_stack([[o.macs for o in observed], np.ones(len(observed))])
-    predicted = features @ coefficients
+    require_networks(len(measured.architectures))
+    predicted = {name: _left_out(times, measured) for name, times in methods.items()}
+    errors = {
+        name: 100 * np.abs(left_out_ms / measured.latency_ms - 1)
+        for name, (left_out_ms, _) in predicted.items()
+    }
+    method = min(methods, key=lambda name: float(errors[name].mean()))
+    fit = _Fit.of(methods[method].all_ms, measured.architectures, measured.latency_ms)
+    networks = _networks(measured, fit, *predicted[method])
+    macs = np.array([float(network.macs) for network in networks])
     return Calibration(
         space=space.name,
         resolution=resolution,
         num_classes=num_classes,
-        max_depth=max(len(stage) for o in observed for stage in o.architecture.stages),
-        scale=float(coefficients[0]),
-        offset_ms=float(coefficients[1]),
-        per_block_ms=float(coefficients[2]),
-        relative_std=float(np.sqrt(np.mean(errors**2))),
-        mape_percent=float(100 * np.mean(np.abs(errors))),
-        max_error_percent=float(100 * np.max(np.abs(errors))),
-        flops_mape_percent=float(100 * np.mean(np.abs(_leave_one_out(by_macs, truth)))),
-        networks=tuple(
-            CalibrationNetwork(
-                architecture=o.architecture,
-                macs=o.macs,
-                operator_sum_ms=o.operator_sum_ms,
-                measured_ms=o.measured_ms,
-                predicted_ms=float(value),
-            )
-            for o, value in zip(observed, predicted, strict=True)
+        max_depth=max(len(stage) for a in measured.architectures for stage in a.stages),
+        method=method,
+        methods=tuple(
+            MethodError(method=name, mape_percent=e.mean(), max_percent=e.max())
+            for name, e in errors.items()
         ),
+        operators_ms=dict(methods[method].all_ms),
+        in_context_ms=dict(zip(fit.keys, fit.posterior.in_context_ms.tolist(), strict=True)),
+        offset_ms=fit.posterior.offset_ms,
+        per_block_ms=fit.posterior.per_block_ms,
+        misfit=fit.posterior.prior.misfit,
+        honesty=judge(
+            Judged(*predicted[method], measured.latency_ms, macs),
+            left_out_line(macs, measured.latency_ms),
+            split_half_percent=measured.split_half_percent,
+            date=measured.date,
+            cost_s=measured.cost_s,
+        ),
+        networks=networks,
     )
 
 
@@ -130,57 +127,71 @@ def require_networks(count: int) -> None:
     if count < MIN_NETWORKS:
         raise MeasurementError(
             f"{count} calibration networks are too few; {MIN_NETWORKS} are the least",
-            hint="--calibration-networks 8, or a space with more architectures",
+            hint="--calibration-networks 24, or a space with more architectures",
         )
 
 
-def apply_calibration(calibration: Calibration, sums_ms: Floats, depths: Floats) -> Floats:
-    """Predicted latencies in milliseconds, from operator sums and numbers of blocks; shape (n,)."""
-    # Element by element: a matrix product rounds differently for one network than for many.
-    per_network = calibration.scale * sums_ms + calibration.per_block_ms * depths
-    return np.asarray(per_network + calibration.offset_ms)
+def posterior_of(calibration: Calibration) -> Posterior:
+    """The posterior a calibration records, from the measurements it keeps."""
+    architectures = [network.architecture for network in calibration.networks]
+    latency_ms = np.array([network.measured_ms for network in calibration.networks])
+    return _Fit.of(calibration.operators_ms, architectures, latency_ms).posterior
 
 
-def _features(sums_ms: Floats, depths: NDArray[np.generic]) -> Floats:
-    return np.column_stack([sums_ms, np.ones(len(sums_ms)), depths]).astype(np.float64)
+@dataclass(frozen=True)
+class _Fit:
+    keys: tuple[str, ...]
+    posterior: Posterior
+    sums_ms: Floats
+
+    @classmethod
+    def of(cls, times: Times, architectures: Sequence[Architecture], latency_ms: Floats) -> _Fit:
+        keys = tuple(times)
+        networks = _counted(keys, architectures)
+        alone_ms = np.array(list(times.values()))
+        posterior = infer([parse_key(key) for key in keys], alone_ms, networks, latency_ms)
+        return cls(keys, posterior, networks.counts @ alone_ms)
+
+    def predict(self, architecture: Architecture) -> tuple[float, float]:
+        """Latency of a network and its standard uncertainty, in milliseconds."""
+        network = _counted(self.keys, [architecture])
+        mean_ms = self.posterior.mean_ms(network)
+        return float(mean_ms[0]), float(self.posterior.std_ms(network, mean_ms)[0])
 
 
-def _fit(features: Floats, truth: Floats) -> Floats:
-    """Least squares of relative errors: every network counts the same, fast or slow."""
-    weighted = features / truth[:, None]
-    found = np.linalg.lstsq(weighted, np.ones(len(truth)), rcond=None)[0]
-    return np.asarray(found, dtype=np.float64)
+def _left_out(times: OperatorTimes, measured: Measured) -> tuple[Floats, Floats]:
+    """Prediction of each network by all others, and its standard uncertainty; shape (n,) each."""
+    if times.without_ms is None:
+        posterior = _Fit.of(times.all_ms, measured.architectures, measured.latency_ms).posterior
+        return posterior.left_out_ms, posterior.left_out_std_ms
+    found = np.empty((2, len(measured.architectures)))
+    for index, without_ms in enumerate(times.without_ms):
+        rest = [a for place, a in enumerate(measured.architectures) if place != index]
+        fit = _Fit.of(without_ms, rest, np.delete(measured.latency_ms, index))
+        found[:, index] = fit.predict(measured.architectures[index])
+    return found[0], found[1]
 
 
-def _leave_one_out(features: Floats, truth: Floats) -> Floats:
-    """Relative error of each network predicted by a fit on all others."""
-    errors = np.empty(len(truth))
-    for left_out in range(len(truth)):
-        rest = np.arange(len(truth)) != left_out
-        predicted = features[left_out] @ _fit(features[rest], truth[rest])
-        errors[left_out] = predicted / truth[left_out] - 1
-    return errors
+def _counted(keys: Sequence[str], architectures: Sequence[Architecture]) -> Networks:
+    column = {key: index for index, key in enumerate(keys)}
+    counts = np.zeros((len(architectures), len(keys)))
+    for row, architecture in enumerate(architectures):
+        for placed in architecture.operators():
+            counts[row, column[placed.spec.key]] += 1
+    return Networks(counts, np.array([float(a.depth) for a in architectures]))
 
 
-def _random_row(space: SearchSpace, resolution: int, rng: np.random.Generator) -> list[int]:
-    row = [resolution]
-    for _ in space.stages:
-        depth = int(rng.integers(1, space.max_depth + 1))
-        codes = rng.integers(1, len(space.operators) + 1, size=depth)
-        row += [*map(int, codes), *([0] * (space.max_depth - depth))]
-    return row
-
-
-def _unit(values: NDArray[np.generic]) -> Floats:
-    numbers = np.asarray(values, dtype=np.float64)
-    span = float(np.ptp(numbers))
-    return (numbers - numbers.min()) / span if span else np.zeros_like(numbers)
-
-
-def observe(
-    architecture: Architecture, space: SearchSpace, operator_sum_ms: float, measured_ms: float
-) -> Observation:
-    """An observation, its MACs filled in."""
-    rows = encode(space, [architecture])
-    macs = int(macs_batch(space, rows, architecture.num_classes)[0])
-    return Observation(architecture, macs, operator_sum_ms, measured_ms)
+def _networks(
+    measured: Measured, fit: _Fit, predicted_ms: Floats, predicted_std_ms: Floats
+) -> tuple[CalibrationNetwork, ...]:
+    return tuple(
+        CalibrationNetwork(
+            architecture=architecture,
+            macs=architecture_cost(architecture).macs,
+            operator_sum_ms=float(fit.sums_ms[index]),
+            measured_ms=float(measured.latency_ms[index]),
+            predicted_ms=float(predicted_ms[index]),
+            predicted_std_ms=float(predicted_std_ms[index]),
+        )
+        for index, architecture in enumerate(measured.architectures)
+    )

@@ -1,11 +1,14 @@
 """Predicting whole networks: a table, its calibration, and the uncertainty of both.
 
 The model of a target is the file `<target>.model.json` beside its table: one calibration for each
-(space, resolution, classes) that was profiled. What was not calibrated is refused, not guessed.
+(space, resolution, classes) that was profiled. What was not calibrated is refused, not guessed;
+so is a table of another machine or runtime, and one that a check found stale.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,16 +16,20 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.calibration_record import Calibration
 from pipeline.device import Target
 from pipeline.encoding import Floats, Rows, SlotTable, decode, encode
 from pipeline.errors import TableError
-from pipeline.files import read_record, write_record
-from pipeline.latency.calibration import apply_calibration
+from pipeline.files import read_record, storage_errors, write_record
+from pipeline.latency.calibration import posterior_of
+from pipeline.latency.drift import scale_of
+from pipeline.latency.posterior import Networks, Posterior
 from pipeline.latency.table import LatencyTable
 from pipeline.operator_spec import OperatorSpec
-from pipeline.records import Calibration, LatencyPrediction
+from pipeline.records import LatencyPrediction
 from pipeline.space import Architecture, SearchSpace, get_space
 
+MODEL_VERSION = 2
 _Key = tuple[str, int, int]
 
 
@@ -31,7 +38,7 @@ class ModelFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     target: str
     calibrations: tuple[Calibration, ...]
 
@@ -43,29 +50,39 @@ class LatencyModel:
     Attributes:
         table: Measured operators.
         calibrations: By (space, resolution, classes).
+        foreign: In what the table's machine and software differ from those here.
+        scale: What everything changed by since the table was measured, as the last check found.
     """
 
     table: LatencyTable
     calibrations: dict[_Key, Calibration]
-    _sums: dict[tuple[SearchSpace, int, int], SlotTable] = field(default_factory=dict, repr=False)
+    foreign: tuple[str, ...] = ()
+    scale: float = 1.0
+    _context: dict[_Key, _Context] = field(default_factory=dict, repr=False)
+    _slots: dict[tuple[SearchSpace, int, int], _Slots] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def read(cls, target: Target) -> LatencyModel:
+    def read(cls, target: Target, *, allow_foreign: bool = False) -> LatencyModel:
         """Reads a target's table and calibrations.
 
+        Args:
+            target: Which.
+            allow_foreign: Whether the table may be of another machine or of other software.
+
         Raises:
-            TableError: The table is missing, damaged, or was never calibrated.
+            TableError: The table is missing, damaged, was never calibrated, was found stale, or
+                differs from the machine at hand where it matters.
         """
         table = LatencyTable.read(target)
-        path = model_path(table.path)
-        if not path.exists():
+        foreign = table.differences()
+        if foreign and not allow_foreign:
             raise TableError(
-                f"{table.path} is not calibrated: {path.name} is not beside it "
-                "(its measuring was not finished)",
-                hint=f"finish it: python run_pipeline.py profile --target {target.name}",
+                f"{table.path} does not hold on this machine: {'; '.join(foreign)}",
+                hint=f"measure here: python run_pipeline.py profile --target {target.name}; or use "
+                "it for the machine it was measured on, with --allow-foreign",
             )
-        content = read_record(path, ModelFile)
-        return cls(table, {_key(c): c for c in content.calibrations})
+        calibrations = {_key(c): c for c in _read_calibrations(table.path, target)}
+        return cls(table, calibrations, foreign, scale_of(table))
 
     def calibration(self, space: str, resolution: int, num_classes: int) -> Calibration:
         """The calibration for networks of that kind.
@@ -79,8 +96,7 @@ class LatencyModel:
             raise TableError(
                 f"{self.table.path} is not calibrated for {space} at {resolution} px with "
                 f"{num_classes} classes; it is for {known or 'nothing'}",
-                hint=f"python run_pipeline.py profile --target {self.table.target.name} "
-                f"--space {space} --resolution {resolution} --num-classes {num_classes}",
+                hint=self._profile_again(space, resolution, num_classes),
             )
         return found
 
@@ -94,7 +110,9 @@ class LatencyModel:
         space = get_space(architecture.space)
         rows = encode(space, [architecture])
         typical, std = self.predict_batch(space, rows, architecture.num_classes)
-        return LatencyPrediction(typical=float(typical[0]), std=float(std[0]))
+        return LatencyPrediction(
+            typical=float(typical[0]), std=float(std[0]), foreign=bool(self.foreign)
+        )
 
     def predict_batch(
         self, space: SearchSpace, rows: Rows, num_classes: int
@@ -116,64 +134,122 @@ class LatencyModel:
         for resolution in map(int, np.unique(rows[:, 0])):
             here = rows[:, 0] == resolution
             calibration = self.calibration(space.name, resolution, num_classes)
-            self._check_depth(space, rows[here], calibration)
-            sums = self._operator_sums(space, rows[here], resolution, num_classes)
-            depths = (rows[here, 1:] > 0).sum(axis=1).astype(np.float64)
-            typical[here] = apply_calibration(calibration, sums, depths)
-            std[here] = typical[here] * calibration.relative_std
+            self._check_depth(space, _deepest(space, rows[here]), calibration)
+            slots = self._slots_of(space, calibration)
+            mean = slots.latency_ms.totals(rows[here])
+            if np.isnan(mean).any():
+                lacking = decode(space, rows[here][int(np.argmax(np.isnan(mean)))], num_classes)
+                self._require([placed.spec for placed in lacking.operators()], calibration)
+            posterior = self._context_of(calibration).posterior
+            typical[here] = self.scale * mean
+            std[here] = self.scale * posterior.std_ms(slots.networks(rows[here]), mean)
         return typical, std
 
     def reachable_ms(
         self, space: SearchSpace, resolution: int, num_classes: int
     ) -> tuple[float, float]:
-        """Smallest and largest predicted latency in a space, in milliseconds."""
+        """Smallest and largest predicted latency in a space, in milliseconds.
+
+        Raises:
+            TableError: The table lacks the calibration or operators, or the space is deeper than
+                the networks calibrated on.
+        """
         calibration = self.calibration(space.name, resolution, num_classes)
-        operators = space.distinct_operators(resolution, num_classes)
-        self.table.require(operators)
+        self._check_depth(space, space.max_depth, calibration)
+        self._require(space.distinct_operators(resolution, num_classes), calibration)
+        slots = self._slots_of(space, calibration).latency_ms
+        smallest, largest = slots.extreme(largest=False)[0], slots.extreme(largest=True)[0]
+        return self.scale * smallest, self.scale * largest
 
-        def in_context_ms(spec: OperatorSpec) -> float:
-            return calibration.scale * self.table.entries[spec.key].typical
+    def _context_of(self, calibration: Calibration) -> _Context:
+        key = _key(calibration)
+        if key not in self._context:
+            self._context[key] = _Context(calibration)
+        return self._context[key]
 
-        table = SlotTable.of(space, resolution, num_classes, in_context_ms)
-        block = np.where(np.arange(table.values.shape[1]) > 0, calibration.per_block_ms, 0.0)
-        table = SlotTable(
-            table.resolution,
-            table.fixed + calibration.offset_ms,
-            table.values + block,
-            table.max_depth,
+    def _slots_of(self, space: SearchSpace, calibration: Calibration) -> _Slots:
+        key = (space, calibration.resolution, calibration.num_classes)
+        if key not in self._slots:
+            self._slots[key] = _Slots(space, calibration, self._context_of(calibration))
+        return self._slots[key]
+
+    def _require(self, specs: Sequence[OperatorSpec], calibration: Calibration) -> None:
+        self.table.require(specs)
+        missing = [spec.key for spec in specs if spec.key not in calibration.operators_ms]
+        if not missing:
+            return
+        raise TableError(
+            f"{self.table.path} has {missing[0]}, but its calibration for {calibration.space} at "
+            f"{calibration.resolution} px was made without it",
+            hint=self._profile_again(
+                calibration.space, calibration.resolution, calibration.num_classes
+            ),
         )
-        return table.extreme(largest=False)[0], table.extreme(largest=True)[0]
 
-    def _operator_sums(
-        self, space: SearchSpace, rows: Rows, resolution: int, num_classes: int
-    ) -> Floats:
-        """Sums of table entries; only operators that occur in the rows must be there."""
-        key = (space, resolution, num_classes)
-        if key not in self._sums:
-            entries = self.table.entries
-            self._sums[key] = SlotTable.of(
-                space,
-                resolution,
-                num_classes,
-                lambda spec: entries[spec.key].typical if spec.key in entries else np.nan,
-            )
-        sums = self._sums[key].totals(rows)
-        if np.isnan(sums).any():
-            lacking = decode(space, rows[int(np.argmax(np.isnan(sums)))], num_classes)
-            self.table.require(placed.spec for placed in lacking.operators())
-        return sums
-
-    def _check_depth(self, space: SearchSpace, rows: Rows, calibration: Calibration) -> None:
-        used = (rows[:, 1:].reshape(len(rows), -1, space.max_depth) > 0).sum(axis=2)
-        deepest = int(used.max(initial=0))
+    def _check_depth(self, space: SearchSpace, deepest: int, calibration: Calibration) -> None:
         if deepest > calibration.max_depth:
             raise TableError(
                 f"{self.table.path} was calibrated on networks of {space.name} with up to "
                 f"{calibration.max_depth} blocks a stage; a stage of {deepest} was asked",
-                hint=f"python run_pipeline.py profile --target {self.table.target.name} "
-                f"--space {space.name} --resolution {calibration.resolution} "
-                f"--num-classes {calibration.num_classes}",
+                hint=self._profile_again(
+                    space.name, calibration.resolution, calibration.num_classes
+                ),
             )
+
+    def _profile_again(self, space: str, resolution: int, num_classes: int) -> str:
+        return (
+            f"python run_pipeline.py profile --target {self.table.target.name} "
+            f"--space {space} --resolution {resolution} --num-classes {num_classes}"
+        )
+
+
+class _Context:
+    """A calibration's posterior, and the operators' places in it."""
+
+    def __init__(self, calibration: Calibration) -> None:
+        self.posterior: Posterior = posterior_of(calibration)
+        self.column = {key: index for index, key in enumerate(calibration.operators_ms)}
+
+
+class _Slots:
+    """A space's blocks at one resolution, ready for batches of encoded networks."""
+
+    def __init__(self, space: SearchSpace, calibration: Calibration, context: _Context) -> None:
+        in_context = calibration.in_context_ms
+        resolution, num_classes = calibration.resolution, calibration.num_classes
+
+        def latency_ms(spec: OperatorSpec) -> float:
+            return in_context.get(spec.key, np.nan)
+
+        def column(spec: OperatorSpec) -> float:
+            return float(context.column.get(spec.key, 0))
+
+        table = SlotTable.of(space, resolution, num_classes, latency_ms)
+        per_block = np.where(np.arange(table.values.shape[1]) > 0, calibration.per_block_ms, 0.0)
+        self.latency_ms = SlotTable(
+            resolution,
+            table.fixed + calibration.offset_ms,
+            table.values + per_block,
+            table.max_depth,
+        )
+        self._columns = SlotTable.of(space, resolution, num_classes, column).values.astype(np.intp)
+        fixed = (
+            space.stem_spec(resolution),
+            space.separable_spec(resolution),
+            space.tail_spec(resolution, num_classes),
+        )
+        self._fixed = np.zeros(len(context.column))
+        for spec in fixed:
+            self._fixed[int(column(spec))] += 1
+
+    def networks(self, rows: Rows) -> Networks:
+        """How often each row holds each operator."""
+        used = rows[:, 1:] > 0
+        columns = self._columns[np.arange(self._columns.shape[0]), rows[:, 1:]]
+        width = len(self._fixed)
+        cells = (np.arange(len(rows))[:, None] * width + columns)[used]
+        counts = np.bincount(cells, minlength=len(rows) * width).reshape(len(rows), width)
+        return Networks(counts + self._fixed, used.sum(axis=1).astype(np.float64))
 
 
 def model_path(table_path: Path) -> Path:
@@ -188,10 +264,48 @@ def save_calibration(table_path: Path, target: Target, calibration: Calibration)
         StorageError: The file cannot be read or written.
     """
     path = model_path(table_path)
-    kept = read_record(path, ModelFile).calibrations if path.exists() else ()
+    kept = _calibrations_in(path) if path.exists() else ()
     others = tuple(c for c in kept if _key(c) != _key(calibration))
     name = f"{target.device_slug}/{target.setting}"
     write_record(path, ModelFile(target=name, calibrations=(*others, calibration)))
+
+
+def _read_calibrations(table_path: Path, target: Target) -> tuple[Calibration, ...]:
+    path = model_path(table_path)
+    again = f"python run_pipeline.py profile --target {target.name}"
+    if not path.exists():
+        raise TableError(
+            f"{table_path} is not calibrated: {path.name} is not beside it "
+            "(its measuring was not finished)",
+            hint=f"finish it: {again}",
+        )
+    if _version(path) < MODEL_VERSION:
+        raise TableError(
+            f"{path}: was calibrated by an older version of this program",
+            hint=f"calibrate anew, with the visits that are there: {again}",
+        )
+    return read_record(path, ModelFile).calibrations
+
+
+def _calibrations_in(path: Path) -> tuple[Calibration, ...]:
+    """What is kept of a model file when a calibration is added; of an older version nothing."""
+    return read_record(path, ModelFile).calibrations if _version(path) >= MODEL_VERSION else ()
+
+
+def _version(path: Path) -> int:
+    """A model file's version; the newest where it tells none, so that reading it says why."""
+    with storage_errors(path):
+        content = path.read_bytes()
+    try:
+        return int(json.loads(content)["schema_version"])
+    except (ValueError, KeyError, TypeError):
+        return MODEL_VERSION
+
+
+def _deepest(space: SearchSpace, rows: Rows) -> int:
+    """Blocks of the deepest stage among encoded networks."""
+    used = (rows[:, 1:].reshape(len(rows), -1, space.max_depth) > 0).sum(axis=2)
+    return int(used.max(initial=0))
 
 
 def _key(calibration: Calibration) -> _Key:

@@ -1,35 +1,60 @@
 """Profiling: every distinct operator of a space, and whole networks, measured on a target.
 
 Operators and calibration networks are subjects of one campaign, in the same sweeps, so that the
-fit sees both under the same weather.
+fit sees both under the same weather. Operators' times come from two methods: each alone, which
+every runtime can do, and, where the runtime tells the times of its nodes, in context. The one that
+predicts unseen networks better is kept.
 """
 
 from __future__ import annotations
 
+import datetime
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.architecture_file import published
-from pipeline.campaign import CONTROL_NETWORK, Campaign, run_campaign
-from pipeline.device import Target, environment
+from pipeline.calibration_record import Calibration, Method
+from pipeline.campaign import (
+    CONTROL_NETWORK,
+    Campaign,
+    conditions,
+    differing_conditions,
+    run_campaign,
+)
+from pipeline.device import Target
 from pipeline.export_cache import export_all
+from pipeline.fingerprint import environment
+from pipeline.journal import read_journal, set_aside
 from pipeline.latency.calibration import (
     MIN_NETWORKS,
-    Observation,
+    Measured,
+    OperatorTimes,
     calibrate,
-    choose_networks,
-    observe,
     require_networks,
 )
+from pipeline.latency.in_context import (
+    can_measure_in_context,
+    in_context_ms,
+    layers_key,
+    measure_in_context,
+)
 from pipeline.latency.model import save_calibration
+from pipeline.latency.sampling import design_networks
 from pipeline.latency.table import network_key
+from pipeline.latency_stats import Visit, by_key, split_half_percent
 from pipeline.measure import TimingProtocol
+from pipeline.operator_spec import OperatorSpec
 from pipeline.progress import Progress, silent
-from pipeline.records import Calibration, ProfileRecord
+from pipeline.records import ProfileRecord
 from pipeline.space import Architecture, SearchSpace
 from pipeline.workspace import table_to_write
 
 REFERENCE = "cream-14"
+# Between two visits of one campaign; more is an interruption, which costs nobody anything.
+_LONGEST_GAP_S = 30.0
 
 
 def profile(
@@ -39,7 +64,8 @@ def profile(
     resolution: int,
     num_classes: int,
     protocol: TimingProtocol,
-    calibration_networks: int = 10,
+    calibration_networks: int = 24,
+    held_out: Sequence[Architecture] = (),
     seed: int = 0,
     export_progress: Progress = silent,
     progress: Progress = silent,
@@ -53,6 +79,7 @@ def profile(
         num_classes: Outputs of the classifier.
         protocol: How each subject is timed.
         calibration_networks: Whole networks to calibrate on.
+        held_out: Networks to measure in the same sweeps without calibrating on them.
         seed: Decides the calibration networks and the order of visits.
         export_progress: Told while subjects are exported.
         progress: Told after each visit.
@@ -60,63 +87,104 @@ def profile(
     Raises:
         UnavailableError: The target cannot be measured here.
         MeasurementError: An engine refuses an operator, or the measuring process died.
-        TableError: The table on disk was made under other conditions.
+        UnsteadyError: The machine does not hold still.
+        TableError: The table on disk is damaged. One that was made under other conditions is
+            set aside under another name, and measuring begins anew.
         StorageError: A file cannot be written; what was measured is kept.
     """
     start = time.monotonic()
     operators = space.distinct_operators(resolution, num_classes)
-    networks = choose_networks(
+    designed = design_networks(
         space, resolution, num_classes, max(calibration_networks, MIN_NETWORKS), seed=seed
     )
+    networks = [network for network in designed if network not in held_out]
     require_networks(len(networks))
     reference = published(REFERENCE, resolution=resolution, num_classes=num_classes)
-    networks = list(dict.fromkeys([*networks, reference]))
-    control = published(CONTROL_NETWORK)
-    folders = export_all(
-        [control, *operators, *networks], batch=target.batch, progress=export_progress
+    whole = list(dict.fromkeys([*networks, reference, *held_out]))
+    control, *folders = export_all(
+        [published(CONTROL_NETWORK), *operators, *whole],
+        batch=target.batch,
+        progress=export_progress,
     )
-    keys = [*(spec.key for spec in operators), *(network_key(n) for n in networks)]
+    keys = [*(spec.key for spec in operators), *(network_key(network) for network in whole)]
+    subjects = dict(zip(keys, folders, strict=True))
     path = table_to_write(target)
-    campaign = run_campaign(
-        dict(zip(keys, folders[1:], strict=True)),
-        folders[0],
-        target,
-        protocol,
-        path,
-        seed=seed,
-        progress=progress,
-    )
+    aside = set_aside(path, conditions(target, protocol), differing_conditions)
+    campaign = run_campaign(subjects, control, target, protocol, path, seed=seed, progress=progress)
+    if can_measure_in_context(target):
+        models = {network: subjects[network_key(network)] for network in networks}
+        latency_ms = {n: campaign.stats[network_key(n)].typical for n in networks}
+        measure_in_context(
+            models, latency_ms, control, target, protocol, path, seed=seed, progress=progress
+        )
     calibration = calibrate(
-        space, resolution, num_classes, _observations(space, networks, campaign)
+        space,
+        resolution,
+        num_classes,
+        _operator_times(campaign, operators, networks, path),
+        _measured(campaign, operators, networks, path),
     )
     save_calibration(path, target, calibration)
     return _record(
         campaign, calibration, reference, target, path, protocol, len(operators),
+        set_aside=None if aside is None else str(aside),
         seconds=time.monotonic() - start,
     )  # fmt: skip
 
 
-def _observations(
-    space: SearchSpace, networks: list[Architecture], campaign: Campaign
-) -> list[Observation]:
-    def operator_sum_ms(network: Architecture) -> float:
-        return sum(campaign.stats[placed.spec.key].typical for placed in network.operators())
+def _operator_times(
+    campaign: Campaign,
+    operators: Sequence[OperatorSpec],
+    networks: Sequence[Architecture],
+    path: Path,
+) -> dict[Method, OperatorTimes]:
+    alone = {spec.key: campaign.stats[spec.key].typical for spec in operators}
+    times: dict[Method, OperatorTimes] = {"isolated": OperatorTimes(alone)}
+    layers = by_key(read_journal(path)[1])
+    inside = in_context_ms(layers, networks, operators)
+    if inside is not None:
+        # An operator that only the network left out holds would tell of it: alone then, at the
+        # level of the others.
+        level = sum(inside.values()) / sum(alone.values())
+        elsewhere = {key: level * time_ms for key, time_ms in alone.items()}
+        without = [
+            in_context_ms(layers, [n for n in networks if n != left_out], operators, elsewhere)
+            for left_out in networks
+        ]
+        times["in_context"] = OperatorTimes(inside, [w for w in without if w is not None])
+    return times
 
-    return [
-        observe(
-            network, space, operator_sum_ms(network), campaign.stats[network_key(network)].typical
-        )
-        for network in networks
-        if network.space == space.name and _inside(space, network)
-    ]
 
-
-def _inside(space: SearchSpace, network: Architecture) -> bool:
-    """Whether a narrowed space holds the network: only its own networks calibrate it."""
-    return all(
-        len(stage) <= space.max_depth and set(stage) <= set(space.operators)
-        for stage in network.stages
+def _measured(
+    campaign: Campaign,
+    operators: Sequence[OperatorSpec],
+    networks: Sequence[Architecture],
+    path: Path,
+) -> Measured:
+    keys = [network_key(network) for network in networks]
+    visits = {key: campaign.visits[key] for key in keys}
+    last = max(visit.at for group in visits.values() for visit in group)
+    ours = {*keys, *map(layers_key, networks), *(spec.key for spec in operators)}
+    opening_s = sum(took_s for key, took_s in campaign.opening_s.items() if key in ours)
+    return Measured(
+        architectures=networks,
+        latency_ms=np.array([campaign.stats[key].typical for key in keys]),
+        split_half_percent=split_half_percent(visits),
+        date=last[:10],
+        cost_s=opening_s + _visiting_s(read_journal(path)[1], ours),
     )
+
+
+def _visiting_s(visits: Iterable[Visit], keys: set[str]) -> float:
+    """Seconds that visiting these subjects took, from one visit to the next."""
+    visiting_s, before = 0.0, None
+    for visit in visits:
+        at = datetime.datetime.fromisoformat(visit.at)
+        if before is not None and visit.key in keys:
+            gap_s = (at - before).total_seconds()
+            visiting_s += gap_s if 0 <= gap_s <= _LONGEST_GAP_S else 0.0
+        before = at
+    return visiting_s
 
 
 def _record(
@@ -128,11 +196,13 @@ def _record(
     protocol: TimingProtocol,
     operators: int,
     *,
+    set_aside: str | None,
     seconds: float,
 ) -> ProfileRecord:
     return ProfileRecord(
         target=target.name,
         table=str(path),
+        set_aside=set_aside,
         space=calibration.space,
         resolution=calibration.resolution,
         num_classes=calibration.num_classes,
@@ -141,6 +211,7 @@ def _record(
         visits_measured=campaign.measured,
         visits_reused=campaign.reused,
         control=campaign.control,
+        steadiness=campaign.steadiness,
         calibration=calibration,
         reference_latency_ms=campaign.stats[network_key(reference)].typical,
         reference_name=reference.label,

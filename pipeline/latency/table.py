@@ -11,15 +11,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.campaign import environment_of
 from pipeline.device import Target
 from pipeline.errors import MissingEntriesError, TableError
+from pipeline.fingerprint import Environment, differences_that_matter, environment
 from pipeline.journal import read_journal
-from pipeline.measure import MIN_SWEEPS, LatencyStats, by_key, reduce_visits
+from pipeline.latency_stats import (
+    MIN_SWEEPS,
+    LatencyStats,
+    Visit,
+    by_key,
+    control_stats,
+    reduce_all,
+)
 from pipeline.operator_spec import OperatorSpec, parse_key
 from pipeline.space import Architecture
 from pipeline.workspace import table_to_read
 
 NETWORK = "net:"
+LAYERS = "layers:"
 
 
 @dataclass(frozen=True)
@@ -30,18 +40,26 @@ class LatencyTable:
         target: What was measured.
         path: The journal they were read from.
         entries: Statistics by operator key; whole networks under `net:` and their one-line form.
+        layers: Visits in which the runtime told the times of a network's operators, by network.
+        control: The control network, over the whole journal.
+        environment: The machine and software it was measured with; None where it does not say.
+        num_visits: Lines of the journal.
     """
 
     target: Target
     path: Path
     entries: dict[str, LatencyStats]
+    layers: dict[str, list[Visit]]
+    control: LatencyStats
+    environment: Environment | None
+    num_visits: int
 
     @classmethod
     def read(cls, target: Target) -> LatencyTable:
         """Reads a target's table.
 
         Raises:
-            TableError: There is none, it is of another target, or it is damaged.
+            TableError: There is none, it is of another target, damaged, or hardly begun.
             StorageError: The file cannot be read.
         """
         path = table_to_read(target)
@@ -57,8 +75,33 @@ class LatencyTable:
                 f"asked for {target.device_slug}/{target.setting}",
                 hint="a table keeps the name it was measured under",
             )
-        groups = {key: group for key, group in by_key(visits).items() if len(group) >= MIN_SWEEPS}
-        return cls(target, path, {key: reduce_visits(g) for key, g in groups.items()})
+        if len(visits) < MIN_SWEEPS:
+            raise TableError(
+                f"{path} holds {len(visits)} visits, too few for any entry",
+                hint=f"measure on: python run_pipeline.py profile --target {target.name}",
+            )
+        groups = by_key(visits)
+        enough = {
+            key: group
+            for key, group in groups.items()
+            if len(group) >= MIN_SWEEPS and not key.startswith(LAYERS)
+        }
+        return cls(
+            target,
+            path,
+            reduce_all(enough),
+            {key: group for key, group in groups.items() if key.startswith(LAYERS)},
+            control_stats(visits),
+            environment_of(header),
+            len(visits),
+        )
+
+    def differences(self) -> tuple[str, ...]:
+        """In what the machine and software of the table differ from those at hand."""
+        if self.environment is None:
+            return ("it does not say what it was measured on",)
+        here = environment()
+        return tuple(differences_that_matter(self.environment, here, self.target.runtime))
 
     def latency_ms(self, spec: OperatorSpec) -> float:
         """The entry of one operator: its `typical`, in milliseconds.

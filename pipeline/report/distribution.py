@@ -8,11 +8,13 @@ from itertools import pairwise
 import numpy as np
 from markupsafe import Markup
 
+from pipeline.latency_stats import LatencyStats
 from pipeline.records import BenchmarkResult
 from pipeline.report import svg
 from pipeline.report.blocks import Cell, Column, Figure, LegendItem, Table
 from pipeline.report.formatting import limit_ms as asked_ms
 from pipeline.report.formatting import milliseconds, plural, plus_minus, significant
+from pipeline.report.percentiles import CONFIDENCE, bounds_words, percentiles
 from pipeline.report.svg import Frame, Panel, Scale
 
 _BINS = 44
@@ -31,8 +33,7 @@ def distribution(results: Sequence[BenchmarkResult], limit_ms: float | None) -> 
     edges = np.linspace(low, high, _BINS + 1)
     counts = [np.histogram(result.samples_ms, bins=edges)[0] for result in results]
     label = "Histograms of single runs. " + " ".join(
-        f"{result.name}: typical {milliseconds(result.latency_ms.typical)}, median"
-        f" {milliseconds(result.latency_ms.median)}."
+        f"{result.name}: {_statistics_words(result.latency_ms)}."
         for result in results
         if result.latency_ms
     )
@@ -130,21 +131,22 @@ def _statistics(x: Scale, base: float, result: BenchmarkResult) -> Markup:
     stats = result.latency_ms
     if stats is None:
         return Markup()
-    named = (
-        ("typical", stats.typical),
-        ("median", stats.median),
-        ("p90", stats.p90),
-        ("p99", stats.p99),
-    )
+    named = [("typical", stats.typical, milliseconds(stats.typical))]
+    named += [(p.name, p.ms, p.words) for p in percentiles(stats) if p.ms is not None]
     marks = []
-    for name, value in named:
-        if value is not None and x.low <= value <= x.high:
+    for name, value, words in named:
+        if x.low <= value <= x.high:
             at = x(value)
             shape = [(at, base), (at - 5, base + 8), (at + 5, base + 8)]
-            tip = svg.element("title", {}, f"{name} {milliseconds(value)}")
+            tip = svg.element("title", {}, f"{name} {words}")
             points = " ".join(f"{a:.1f},{b:.1f}" for a, b in shape)
             marks.append(svg.element("polygon", {"points": points, "class": f"stat-{name}"}, tip))
     return svg.group(marks)
+
+
+def _statistics_words(stats: LatencyStats) -> str:
+    known = [f"{p.name} {p.words}" for p in percentiles(stats) if p.ms is not None]
+    return "; ".join([f"typical {milliseconds(stats.typical)}", *known])
 
 
 def _legend(
@@ -154,6 +156,7 @@ def _legend(
         ("typical", "typical"),
         ("median", "median"),
         ("p90", "p90: 9 of 10 runs are faster"),
+        ("p95", "p95: 95 of 100 runs are faster"),
         ("p99", "p99: 99 of 100 runs are faster"),
     )
     items = [
@@ -177,6 +180,10 @@ def _caption(results: Sequence[BenchmarkResult], high: float) -> str:
         for result in results
         if max(result.samples_ms) > high
     ]
+    first = results[0]
+    bounds = bounds_words(first.latency_ms) if first.latency_ms else ""
+    if bounds:
+        words += f" Of {first.name}, at {CONFIDENCE}: {bounds}."
     return f"{words} Beyond the right edge: {'; '.join(beyond)}." if beyond else words
 
 

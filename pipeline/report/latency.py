@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline.measure import RUNS_FOR_P90, RUNS_FOR_P99
 from pipeline.records import BenchmarkRecord, BenchmarkResult
 from pipeline.report.blocks import Block, Cell, Section, Table, Text, columns
 from pipeline.report.distribution import distribution
@@ -17,6 +16,7 @@ from pipeline.report.formatting import (
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.limits import benchmark_of
 from pipeline.report.missing import missing
+from pipeline.report.percentiles import CONFIDENCE, needed_words, percentiles
 from pipeline.report.summary import Summary
 
 _MOST_HISTOGRAMS = 5
@@ -80,11 +80,11 @@ def _words(record: BenchmarkRecord) -> str:
 def _table(inputs: ReportInputs, record: BenchmarkRecord, summary: Summary) -> Table:
     chosen = _chosen(inputs, summary)
     titles = columns("Model", "#Typical", "~Remark", "#Against the chosen", "#Predicted", "#Error",
-                     "#Median", "#Mean", "#p90", "#p99", "#Scatter (CoV)", "#Runs", "#MACs",
+                     "#Median", "#p90", "#p95", "#p99", "#Mean", "#Scatter (CoV)", "#Runs", "#MACs",
                      "#Parameters", "Target", "Computes in", "Weights")  # fmt: skip
     caption = (
-        f"Latency of one call. p90 needs {RUNS_FOR_P90} runs, p99 {RUNS_FOR_P99}: where there were"
-        " fewer, there is none."
+        f"Latency of one call. “At most” is an upper bound at {CONFIDENCE}, of independent runs."
+        f" Runs a percentile needs for one: {needed_words()}; with fewer there is none."
     )
     rows = tuple(_row(result, chosen) for result in record.results)
     marked = frozenset(i for i, result in enumerate(record.results) if result is chosen)
@@ -108,7 +108,7 @@ def _row(result: BenchmarkResult, chosen: BenchmarkResult | None) -> tuple[Cell,
     )
     if stats is None:
         head = (Cell(result.name), Cell("failed", tone="bad"), _remark(result, chosen))
-        return (*head, none, predicted, *[none] * 6, Cell(str(result.n), result.n), *about)
+        return (*head, none, predicted, *[none] * 7, Cell(str(result.n), result.n), *about)
     error = 100 * (prediction.typical / stats.typical - 1) if prediction else None
     return (
         Cell(result.name),
@@ -117,20 +117,12 @@ def _row(result: BenchmarkResult, chosen: BenchmarkResult | None) -> tuple[Cell,
         _ratio(result, chosen),
         predicted,
         none if error is None else Cell(signed_percent(error), error),
-        Cell(milliseconds(stats.median), stats.median),
+        *(percentile.cell for percentile in percentiles(stats)),
         Cell(milliseconds(stats.mean), stats.mean),
-        _percentile(stats.p90, RUNS_FOR_P90),
-        _percentile(stats.p99, RUNS_FOR_P99),
         Cell(percent(100 * stats.cov), stats.cov),
         Cell(str(result.n), result.n),
         *about,
     )
-
-
-def _percentile(value: float | None, needed: int) -> Cell:
-    if value is None:
-        return Cell(f"under {needed} runs", tone="muted")
-    return Cell(milliseconds(value), value)
 
 
 def _ratio(result: BenchmarkResult, chosen: BenchmarkResult | None) -> Cell:

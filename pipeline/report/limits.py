@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Literal
 
 from pipeline.cost import Cost
-from pipeline.device import Environment
-from pipeline.measure import LatencyStats
+from pipeline.fingerprint import Environment
+from pipeline.latency_stats import LatencyStats
+from pipeline.record import Record
 from pipeline.records import (
     BenchmarkResult,
     Candidate,
     LatencyPrediction,
     Limits,
-    Record,
     VerifiedCandidate,
 )
 from pipeline.report.inputs import ReportInputs, same_target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pipeline.report import accuracy, latency, overview, selection
+from pipeline.report import accuracy, latency, overview, prediction, selection
 from pipeline.report.blocks import (
     Block,
     Cards,
@@ -18,11 +18,13 @@ from pipeline.report.blocks import (
     Verdict,
 )
 from pipeline.report.inputs import ReportInputs
+from pipeline.report.percentiles import CONFIDENCE
 from pipeline.report.summary import Summary
+from pipeline.report.timing import steadiness_table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|#~])")
-_MOST_ROWS = 12
-_MOST_CHARACTERS = 120
+_MOST_ROWS = 16
+MOST_CHARACTERS = 120
 # What a comment has no room for; the page has all of it.
 _DROPPED = frozenset(
     {"Target", "Network", "Mean", "Scatter (CoV)", "Parameters", "Computes in", "Weights", "Error",
@@ -31,10 +33,11 @@ _DROPPED = frozenset(
 
 
 def render_markdown(inputs: ReportInputs, summary: Summary) -> str:
-    """Verdict, key figures, benchmark, accuracy, parity, verification, and the command."""
+    """The page in short: verdict, key figures, how far predictions are off, what was measured."""
     sections = (
         overview.verdict_section(inputs, summary),
         overview.key_figures_section(inputs, summary),
+        prediction.short_section(inputs, summary),
         latency.benchmark_section(inputs, summary),
         accuracy.section(inputs, summary),
         overview.parity_section(inputs, summary),
@@ -50,8 +53,8 @@ def render_markdown(inputs: ReportInputs, summary: Summary) -> str:
 def escape(text: str) -> str:
     """Plain text as Markdown on one line: no markup, no HTML, whatever it holds."""
     one_line = " ".join(text.split())
-    if len(one_line) > _MOST_CHARACTERS * 4:
-        one_line = one_line[: _MOST_CHARACTERS * 4] + "…"
+    if len(one_line) > MOST_CHARACTERS * 4:
+        one_line = one_line[: MOST_CHARACTERS * 4] + "…"
     plain = one_line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _SPECIAL.sub(r"\\\1", plain)
 
@@ -105,7 +108,7 @@ def _table(table: Table) -> str:
 
 
 def _line(texts: list[str]) -> str:
-    short = [t if len(t) <= _MOST_CHARACTERS else t[: _MOST_CHARACTERS - 1] + "…" for t in texts]
+    short = [t if len(t) <= MOST_CHARACTERS else t[: MOST_CHARACTERS - 1] + "…" for t in texts]
     return f"| {' | '.join(map(escape, short))} |"
 
 
@@ -114,9 +117,12 @@ def _method(inputs: ReportInputs) -> Iterator[str]:
     if machine:
         versions = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
         yield escape(f"{machine.cpu}, {machine.cores} cores, {machine.os}; {versions}.")
+    steady = steadiness_table(inputs)
+    if steady:
+        yield _table(steady)
     yield (
-        "± is one standard uncertainty. MACs are multiply-accumulates, which the field often calls"
-        " FLOPs. Every latency is the protocol's “typical”; the page beside this file says how it"
-        " is made."
+        f"± is one standard uncertainty; “at most” is an upper bound at {CONFIDENCE}. MACs are"
+        " multiply-accumulates, which the field often calls FLOPs. Every latency is the protocol's"
+        " “typical”; the page beside this file says how it is made."
     )
     yield f"Make it again: {code(inputs.command('run'))}"

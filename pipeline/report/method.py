@@ -6,9 +6,8 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 
-from pipeline.device import Environment
-from pipeline.measure import LatencyStats, TimingProtocol
-from pipeline.records import DatasetRecord, ProfileRecord
+from pipeline.fingerprint import Environment
+from pipeline.records import DatasetRecord
 from pipeline.report.blocks import (
     Block,
     Cell,
@@ -20,47 +19,33 @@ from pipeline.report.blocks import (
     columns,
     pairs_table,
 )
-from pipeline.report.formatting import (
-    duration,
-    file_size,
-    integer,
-    milliseconds,
-    percent,
-    plus_minus,
-    signed_percent,
-)
+from pipeline.report.formatting import duration, file_size, integer
 from pipeline.report.inputs import STAGES, ReportInputs
 from pipeline.report.missing import missing
+from pipeline.report.percentiles import CONFIDENCE
 from pipeline.report.summary import Summary
+from pipeline.report.timing import timing_blocks
 from pipeline.workspace import run_dir
 
 _TYPICAL = (
-    "“Typical” is the one latency that limits, tables, verification and benchmarks use. Every model"
-    " is visited many times over the whole measurement, in random order, with a control network"
-    " before and after each visit. A visit's fastest run is divided by the control network's at"
-    " that moment; typical is the median of those ratios, times the control network's undisturbed"
-    " latency. So neither an interruption nor a slow spell of the machine moves it. ± is one"
-    " standard uncertainty, from visits that are apart in time."
+    "“Typical” is the one latency that limits, tables, verification and benchmarks use: the fastest"
+    " of all timed runs. Disturbances only add time, so of many runs, in sweeps that are apart in"
+    " time, the fastest is the one they spared; a slow spell does not move it as long as one visit"
+    " is spared. Each sweep visits every model once, in random order, with a control network before"
+    " and after each visit. ± is one standard uncertainty, from how far sweeps disagree."
+    " Percentiles are of single runs; “at most” is a run that is above the true percentile at"
+    f" {CONFIDENCE}, if runs are independent."
 )
 _MACS = (
     "MACs are multiply-accumulates of convolutions and linear layers for one image. The field often"
     " writes “FLOPs” for the same number; one MAC is two floating-point operations."
 )
-_PROTOCOL_WORDS = {
-    "sweeps": "visits to each model, spread over the measurement",
-    "warm_runs": "untimed runs at the start of a visit",
-    "runs": "timed runs of a visit, at least",
-    "burst_ms": "a visit goes on for at least, ms",
-    "max_runs": "… and for at most so many runs",
-    "warmup_ms": "untimed running before the first visit, ms",
-    "control_runs": "runs of the control network on each side of a visit",
-}
 
 
 def section(inputs: ReportInputs, summary: Summary) -> Section:
     """The fine print that makes the numbers above believable."""
     blocks: list[Block] = [Text(_TYPICAL), Text(_MACS)]
-    blocks += _timing(inputs)
+    blocks += timing_blocks(inputs)
     blocks.append(Heading("Data"))
     blocks += _data(inputs)
     blocks.append(Heading("Machine and software"))
@@ -70,87 +55,6 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
     blocks.append(Heading("Make it again"))
     blocks += _commands(inputs, summary)
     return Section("method", "How it was measured", "Method", tuple(blocks))
-
-
-def _timing(inputs: ReportInputs) -> Iterator[Block]:
-    yield Heading("Timing")
-    protocols = _protocols(inputs)
-    if protocols:
-        yield _protocol_table(protocols)
-    controls = _controls(inputs)
-    if controls:
-        yield _control_table(controls)
-    if inputs.profile:
-        yield _table_facts(inputs.profile)
-    else:
-        yield missing(inputs, "profile")
-
-
-def _protocols(inputs: ReportInputs) -> dict[str, TimingProtocol]:
-    records = {"profile": inputs.profile, "benchmark": inputs.benchmark}
-    return {stage: record.protocol for stage, record in records.items() if record}
-
-
-def _protocol_table(protocols: dict[str, TimingProtocol]) -> Table:
-    rows = []
-    for name in TimingProtocol.model_fields:
-        values = [float(getattr(protocol, name)) for protocol in protocols.values()]
-        words = _PROTOCOL_WORDS.get(name, name)
-        rows.append((Cell(words), *(Cell(f"{value:g}", value) for value in values)))
-    titles = columns("~Setting", *(f"#{stage}" for stage in protocols))
-    return Table("The timing protocol.", titles, tuple(rows))
-
-
-def _controls(inputs: ReportInputs) -> dict[str, LatencyStats]:
-    records = {"profile": inputs.profile, "verify": inputs.verify, "benchmark": inputs.benchmark}
-    return {stage: record.control for stage, record in records.items() if record}
-
-
-def _control_table(controls: dict[str, LatencyStats]) -> Table:
-    first = next(iter(controls.values()))
-    rows = tuple(
-        (
-            Cell(stage),
-            Cell(plus_minus(stats.typical, stats.std, "ms"), stats.typical),
-            Cell("–")
-            if stats is first
-            else Cell(signed_percent(100 * (stats.typical / first.typical - 1)), stats.typical),
-            Cell(milliseconds(stats.min), stats.min),
-            Cell(milliseconds(stats.median), stats.median),
-            Cell(percent(100 * stats.cov), stats.cov),
-            Cell(integer(stats.n), stats.n),
-        )
-        for stage, stats in controls.items()
-    )
-    titles = columns(
-        "Stage", "#Typical", "#Drift", "#Fastest", "#Median", "#Scatter (CoV)", "#Runs"
-    )
-    caption = (
-        "The control network, the same file in every stage: what drifts here is the machine, not"
-        " the models."
-    )
-    return Table(caption, titles, rows)
-
-
-def _table_facts(profile: ProfileRecord) -> Table:
-    calibration = profile.calibration
-    return pairs_table(
-        "The latency table.",
-        [
-            ("file", profile.table),
-            ("target", profile.target),
-            ("space", f"{profile.space}, {profile.resolution}², {profile.num_classes} classes"),
-            ("operators measured", integer(profile.operators)),
-            ("visits measured", integer(profile.visits_measured)),
-            ("visits of earlier measurements reused", integer(profile.visits_reused)),
-            ("calibration networks", integer(len(calibration.networks))),
-            ("mean absolute error, leave-one-out", percent(calibration.mape_percent)),
-            ("… of a line through MACs alone", percent(calibration.flops_mape_percent)),
-            ("largest error, leave-one-out", percent(calibration.max_error_percent)),
-            ("stated relative uncertainty", percent(100 * calibration.relative_std)),
-            (f"reference {profile.reference_name}", milliseconds(profile.reference_latency_ms)),
-        ],
-    )  # fmt: skip
 
 
 def _data(inputs: ReportInputs) -> Iterator[Block]:
@@ -185,31 +89,39 @@ def _dataset_table(dataset: DatasetRecord) -> Table:
 
 
 def _environment(inputs: ReportInputs) -> Table | None:
-    distinct: list[tuple[Environment, list[str]]] = []
+    distinct: list[tuple[dict[str, str], list[str]]] = []
     for stage, environment in inputs.environments().items():
-        known = next((stages for machine, stages in distinct if machine == environment), None)
+        facts = {**_machine(environment), **environment.packages}
+        known = next((stages for others, stages in distinct if others == facts), None)
         if known is None:
-            distinct.append((environment, [stage]))
+            distinct.append((facts, [stage]))
         else:
             known.append(stage)
     if not distinct:
         return None
-    rows: list[tuple[str, list[str]]] = [
-        ("device", [e.device for e, _ in distinct]),
-        ("CPU", [e.cpu for e, _ in distinct]),
-        ("instruction sets", [" ".join(e.cpu_flags) or "none of note" for e, _ in distinct]),
-        ("cores usable", [str(e.cores) for e, _ in distinct]),
-        ("memory", [f"{e.memory_gib:g} GiB" for e, _ in distinct]),
-        ("frequency governor", [e.governor or "not told by the system" for e, _ in distinct]),
-        ("operating system", [e.os for e, _ in distinct]),
-        ("Python", [e.python for e, _ in distinct]),
-    ]
-    packages = sorted({name for e, _ in distinct for name in e.packages})
-    rows += [(name, [e.packages.get(name, "–") for e, _ in distinct]) for name in packages]
+    machine = list(_machine(next(iter(inputs.environments().values()))))
+    packages = sorted({name for facts, _ in distinct for name in facts} - {*machine})
     titles = columns("~What", *("~" + ", ".join(stages) for _, stages in distinct))
-    cells = tuple((Cell(name), *map(Cell, values)) for name, values in rows)
+    cells = tuple(
+        (Cell(name), *(Cell(facts.get(name, "–")) for facts, _ in distinct))
+        for name in (*machine, *packages)
+    )
     caption = "One column a machine and set of versions; above each the stages that ran there."
     return Table(caption, titles, cells)
+
+
+def _machine(environment: Environment) -> dict[str, str]:
+    """What stays the same of a machine: a GPU's momentary clock is left out."""
+    return {
+        "device": environment.device,
+        "CPU": environment.cpu,
+        "instruction sets": " ".join(environment.cpu_flags) or "none of note",
+        "cores usable": str(environment.cores),
+        "memory": f"{environment.memory_gib:g} GiB",
+        **environment.settings,
+        "operating system": environment.os,
+        "Python": environment.python,
+    }
 
 
 def _files(summary: Summary) -> Table:

@@ -15,6 +15,7 @@ from pipeline.report.blocks import (
     Verdict,
     columns,
 )
+from pipeline.report.foreign import foreign_words
 from pipeline.report.formatting import (
     count,
     file_size,
@@ -55,7 +56,7 @@ def verdict_section(inputs: ReportInputs, summary: Summary) -> Section:
 
 
 def _reservations(inputs: ReportInputs, summary: Summary) -> list[str]:
-    words = []
+    words = [foreign_words(summary.foreign)] if summary.foreign else []
     for check in summary.limits:
         if check.close and check.value_std is not None:
             words.append(

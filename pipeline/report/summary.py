@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pipeline.calibration_record import Honesty, Method, MethodError
 from pipeline.cost import Cost, architecture_cost
-from pipeline.records import LatencyPrediction, Limits, Parity, Record
+from pipeline.record import Record
+from pipeline.records import LatencyPrediction, Limits, Parity
+from pipeline.report.foreign import foreign_differences
 from pipeline.report.formatting import count, limit_count, limit_ms, percent, plus_minus, tiny
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.limits import LimitCheck, candidate_of, check_limits, verified_of
@@ -44,6 +47,12 @@ class Summary(Record):
         target: Where the latencies below hold: the target the search was for.
         limit_ms: Most milliseconds asked for on `target`.
         predicted_ms: What the latency table said.
+        foreign: In what the machine of that table differs from where it was used; empty where the
+            table holds there.
+        honesty: How far off the table's predictions are, on networks that no fit had seen; None
+            where the profile stage has not run.
+        method: How the table's operators' times were had.
+        methods: Held-out error of each method that could be tried.
         measured_ms: Typical latency as measured last.
         measured_std_ms: Its standard uncertainty.
         shared_weights_accuracy_percent: Top-1 on search-validation with the hypernetwork's weights.
@@ -59,6 +68,10 @@ class Summary(Record):
     target: str | None
     limit_ms: float | None
     predicted_ms: LatencyPrediction | None
+    foreign: tuple[str, ...]
+    honesty: Honesty | None
+    method: Method | None
+    methods: tuple[MethodError, ...]
     measured_ms: float | None
     measured_std_ms: float | None
     limits: tuple[LimitCheck, ...]
@@ -91,6 +104,7 @@ def summarise(inputs: ReportInputs) -> Summary:
     retrained = inputs.retrain if inputs.retrain and inputs.retrain.architecture == chosen else None
     exported = inputs.export.models[0] if inputs.export and inputs.export.models else None
     parity = exported.parity if exported else None
+    calibration = inputs.profile.calibration if inputs.profile else None
     verdict = _verdict(inputs, checks, limits)
     test_percent = retrained.test_accuracy_percent if retrained else None
     name = (exported.name if exported else None) or (chosen.name if chosen else None)
@@ -102,6 +116,10 @@ def summarise(inputs: ReportInputs) -> Summary:
         target=target,
         limit_ms=main.limit if main else None,
         predicted_ms=main.predicted if main else None,
+        foreign=foreign_differences(inputs),
+        honesty=calibration.honesty if calibration else None,
+        method=calibration.method if calibration else None,
+        methods=calibration.methods if calibration else (),
         measured_ms=main.value if main else None,
         measured_std_ms=main.value_std if main else None,
         limits=checks,

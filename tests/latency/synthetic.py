@@ -1,35 +1,57 @@
 """Synthetic tables: made-up times that follow from operators' sizes. Nothing here was measured."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from pipeline.calibration_record import Calibration
+from pipeline.campaign import CONTROL_NETWORK
 from pipeline.cost import operator_macs
 from pipeline.device import Target
+from pipeline.fingerprint import Environment, environment
 from pipeline.journal import Journal
-from pipeline.latency.calibration import Observation, calibrate, choose_networks, observe
+from pipeline.latency.calibration import Measured, OperatorTimes, calibrate
+from pipeline.latency.posterior import Networks
+from pipeline.latency.sampling import design_networks
 from pipeline.latency.table import network_key
-from pipeline.measure import Visit
+from pipeline.latency_stats import Visit
 from pipeline.operator_spec import OperatorSpec
-from pipeline.records import Calibration
 from pipeline.space import Architecture, SearchSpace
 from pipeline.workspace import table_to_write
 
 TARGET = Target.parse("synthetic/onnxruntime-fp32-b1-t1")
-SCALE, OFFSET_MS, PER_BLOCK_MS = 1.1, 0.3, 0.07
+OFFSET_MS, PER_BLOCK_MS = 0.3, 0.01
+DATE = "2026-01-01"
 
 
 def operator_ms(spec: OperatorSpec) -> float:
-    """Grows with MACs, and with the kernel beyond what MACs say."""
-    return 0.01 + operator_macs(spec) / 4e6 + 0.002 * spec.kernel**2
+    """Alone: grows with MACs, and with the kernel beyond what MACs say."""
+    return 0.03 + operator_macs(spec) / 4e6 + 0.006 * spec.kernel**2
+
+
+def correction(spec: OperatorSpec) -> float:
+    """How much more an operator takes in a network: by its stage's width, and by its kernel."""
+    return 0.05 + 0.01 * math.log2(spec.out_channels / 16) + 0.01 * (spec.kernel - 3)
+
+
+def in_context_ms(spec: OperatorSpec) -> float:
+    """The truth about an operator in a network."""
+    return operator_ms(spec) * (1 + correction(spec))
 
 
 def operator_sum_ms(architecture: Architecture) -> float:
+    """Sum of the operators, each alone."""
     return sum(operator_ms(placed.spec) for placed in architecture.operators())
 
 
 def network_ms(architecture: Architecture) -> float:
-    """Exactly what a calibration can express."""
-    return SCALE * operator_sum_ms(architecture) + OFFSET_MS + PER_BLOCK_MS * architecture.depth
+    """The truth about a network, without noise: something that a calibration can express."""
+    in_context = sum(in_context_ms(placed.spec) for placed in architecture.operators())
+    return in_context + OFFSET_MS + PER_BLOCK_MS * architecture.depth
 
 
 def times_of(
@@ -42,46 +64,85 @@ def times_of(
     }
 
 
+def header(target: Target = TARGET, machine: Environment | None = None) -> dict[str, Any]:
+    """A table's header, of the machine at hand unless another is given."""
+    return {
+        "device": target.device_slug,
+        "target": target.setting,
+        "control": CONTROL_NETWORK,
+        "environment": (machine or environment()).model_dump(mode="json"),
+    }
+
+
+def visit(
+    key: str, samples_ms: Sequence[float], *, sweep: int = 0, at: str = f"{DATE}T00:00:00+00:00"
+) -> Visit:
+    """A visit, with a control network that takes 1 ms."""
+    return Visit(
+        sweep=sweep,
+        key=key,
+        samples_ms=tuple(samples_ms),
+        control_before_ms=(1.0, 1.5),
+        control_after_ms=(1.25, 1.0),
+        at=at,
+        precision="fp32",
+    )
+
+
 def write_table(
     times_ms: Mapping[str, float],
     target: Target = TARGET,
     *,
-    sweeps: int = 3,
-    header: Mapping[str, str] | None = None,
+    sweeps: Iterable[int] = range(3),
+    changes: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Writes visits to the target's place in the working directory."""
+    """Writes visits to the target's place in the working directory, after those that are there.
+
+    Args:
+        times_ms: The fastest run of each visit, by key.
+        target: Whose table.
+        sweeps: Numbers of the sweeps.
+        changes: Fields of the header that differ from `header`.
+    """
     path = table_to_write(target)
-    conditions = {"device": target.device_slug, "target": target.setting, **(header or {})}
-    with Journal(path, conditions) as journal:
-        for sweep in range(sweeps):
+    with Journal(path, {**header(target), **(changes or {})}) as journal:
+        for sweep in sweeps:
             for key, time_ms in times_ms.items():
-                journal.append(
-                    Visit(
-                        sweep=sweep,
-                        key=key,
-                        samples_ms=(time_ms, 2 * time_ms),
-                        control_before_ms=(1.0, 1.5),
-                        control_after_ms=(1.25, 1.0),
-                        at="2026-01-01T00:00:00.000+00:00",
-                        precision="fp32",
-                    )
-                )
+                journal.append(visit(key, (time_ms, 2 * time_ms), sweep=sweep))
     return path
 
 
-def observations(
-    space: SearchSpace, resolution: int, num_classes: int, count: int = 10
-) -> list[Observation]:
-    networks = choose_networks(space, resolution, num_classes, count, seed=0)
-    return [
-        observe(network, space, operator_sum_ms(network), network_ms(network))
-        for network in networks
-    ]
+def measured(networks: Sequence[Architecture], *, noise: float = 0.0, seed: int = 0) -> Measured:
+    """What networks took, with relative noise of that standard deviation."""
+    random = np.random.default_rng(seed)
+    truth = np.array([network_ms(network) for network in networks])
+    return Measured(
+        architectures=networks,
+        latency_ms=truth * (1 + noise * random.standard_normal(len(networks))),
+        split_half_percent=0.5,
+        date=DATE,
+        cost_s=60.0,
+    )
 
 
+@lru_cache(maxsize=64)
 def calibration(
-    space: SearchSpace, resolution: int, num_classes: int, count: int = 10
+    space: SearchSpace, resolution: int, num_classes: int, count: int = 24
 ) -> Calibration:
+    """A calibration of noise-free networks, from operators timed alone."""
+    networks = design_networks(space, resolution, num_classes, count, seed=0)
+    alone = times_of(space.distinct_operators(resolution, num_classes))
     return calibrate(
-        space, resolution, num_classes, observations(space, resolution, num_classes, count)
+        space, resolution, num_classes, {"isolated": OperatorTimes(alone)}, measured(networks)
+    )
+
+
+def as_regression(
+    operators: Sequence[OperatorSpec], architectures: Sequence[Architecture]
+) -> Networks:
+    """Networks as the regression sees them, counted one by one."""
+    walks = [[placed.spec for placed in network.operators()] for network in architectures]
+    return Networks(
+        np.array([[walk.count(spec) for spec in operators] for walk in walks], dtype=float),
+        np.array([float(network.depth) for network in architectures]),
     )

@@ -1,209 +1,217 @@
-"""The fit against a naive one, on data that are made up."""
-
-import itertools
+"""Calibrating: which method is kept, what is recorded, and how wrong it says it is."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from pipeline.cost import architecture_cost, macs_range
+from pipeline.calibration_record import Calibration
+from pipeline.cost import architecture_cost
 from pipeline.errors import MeasurementError
 from pipeline.latency.calibration import (
     MIN_NETWORKS,
-    Observation,
-    apply_calibration,
+    Measured,
+    OperatorTimes,
     calibrate,
-    choose_networks,
-    observe,
+    posterior_of,
+    require_networks,
 )
-from pipeline.space import SearchSpace, get_space, space_names
-from tests.latency.synthetic import OFFSET_MS, PER_BLOCK_MS, SCALE, observations, operator_sum_ms
+from pipeline.latency.honesty import Judged, judge, left_out_line
+from pipeline.latency.posterior import infer
+from pipeline.latency.sampling import design_networks, sample_networks
+from pipeline.operator_spec import parse_key
+from pipeline.space import get_space
+from tests.latency import synthetic
 
-CREAM = get_space("cream")
+SPACE = get_space("cream").narrowed(max_depth=3, operators=["mb4_3x3", "mb6_3x3", "mb6_5x5"])
 RESOLUTION, CLASSES = 64, 10
+NETWORKS = design_networks(SPACE, RESOLUTION, CLASSES, 16, seed=0)
+SPECS = SPACE.distinct_operators(RESOLUTION, CLASSES)
+ALONE = {spec.key: synthetic.operator_ms(spec) for spec in SPECS}
+RIGHT = {spec.key: synthetic.in_context_ms(spec) for spec in SPECS}
+# Times that say little about operators: each is off by its own factor.
+WRONG = {key: time_ms * (0.5 + index % 4) for index, (key, time_ms) in enumerate(ALONE.items())}
 
 
-def noisy(seed: int, count: int, relative: float = 0.03) -> list[Observation]:
-    random = np.random.default_rng(seed)
-    return [
-        Observation(
-            o.architecture,
-            o.macs,
-            o.operator_sum_ms,
-            o.measured_ms * (1 + relative * random.standard_normal()),
-        )
-        for o in observations(CREAM, RESOLUTION, CLASSES, count)
-    ]
+def fit(
+    *, count: int = len(NETWORKS), noise: float = 0.01, **times: dict[str, float]
+) -> Calibration:
+    measured = synthetic.measured(NETWORKS[:count], noise=noise)
+    methods = {
+        name: OperatorTimes(all_ms) for name, all_ms in (times or {"isolated": ALONE}).items()
+    }
+    return calibrate(SPACE, RESOLUTION, CLASSES, methods, measured)  # type: ignore[arg-type]
 
 
-def naive_errors(columns: list[list[float]], truth: list[float]) -> NDArray[np.float64]:
-    """Relative leave-one-out errors, by the normal equations of relative least squares."""
-    errors = []
-    for left in range(len(truth)):
-        rows = [i for i in range(len(truth)) if i != left]
-        a = np.array([[column[i] / truth[i] for column in columns] for i in rows])
-        fitted = np.linalg.solve(a.T @ a, a.T @ np.ones(len(rows)))
-        guess = sum(f * column[left] for f, column in zip(fitted, columns, strict=True))
-        errors.append(guess / truth[left] - 1)
-    return np.array(errors)
-
-
-@given(st.floats(0.5, 2), st.floats(-0.01, 1), st.floats(-0.005, 0.2))
-@settings(max_examples=30)
-def test_data_that_follow_the_model_are_fitted_exactly(
-    scale: float, offset_ms: float, per_block_ms: float
+@pytest.mark.parametrize(
+    ("times", "kept"),
+    [
+        ({"isolated": ALONE, "in_context": WRONG}, "isolated"),
+        ({"isolated": WRONG, "in_context": RIGHT}, "in_context"),
+        ({"in_context": RIGHT, "isolated": WRONG}, "in_context"),
+    ],
+)
+def test_the_method_that_predicts_unseen_networks_better_is_kept_and_both_are_told(
+    times: dict[str, dict[str, float]], kept: str
 ) -> None:
-    observed = [
-        Observation(
-            o.architecture,
-            o.macs,
-            o.operator_sum_ms,
-            scale * o.operator_sum_ms + offset_ms + per_block_ms * o.architecture.depth,
-        )
-        for o in observations(CREAM, RESOLUTION, CLASSES)
-    ]
-    fit = calibrate(CREAM, RESOLUTION, CLASSES, observed)
-    assert fit.scale == pytest.approx(scale, rel=1e-6)
-    assert fit.offset_ms == pytest.approx(offset_ms, abs=1e-6)
-    assert fit.per_block_ms == pytest.approx(per_block_ms, abs=1e-6)
-    assert fit.max_error_percent < 1e-5
-    for network in fit.networks:
-        assert network.predicted_ms == pytest.approx(network.measured_ms)
+    found = fit(**times)
+    assert found.method == kept
+    assert found.operators_ms == times[kept]
+    errors = {error.method: error for error in found.methods}
+    assert set(errors) == set(times)
+    assert errors[kept].mape_percent == min(error.mape_percent for error in found.methods)
+    # Each is what it would have been alone.
+    for method, values in times.items():
+        alone = fit(**{method: values})
+        assert alone.methods == (errors[method],)
+        assert alone.honesty.mape_percent == errors[method].mape_percent
+        assert alone.honesty.max_percent == errors[method].max_percent
+    assert found.honesty == fit(**{kept: times[kept]}).honesty
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("count", [MIN_NETWORKS, 10, 25])
-def test_errors_are_of_networks_that_were_left_out(seed: int, count: int) -> None:
-    observed = noisy(seed, count)
-    fit = calibrate(CREAM, RESOLUTION, CLASSES, observed)
-    truth = [o.measured_ms for o in observed]
-    ones = [1.0] * count
-    errors = naive_errors(
-        [
-            [o.operator_sum_ms for o in observed],
-            ones,
-            [float(o.architecture.depth) for o in observed],
-        ],
-        truth,
-    )
-    assert fit.mape_percent == pytest.approx(100 * np.abs(errors).mean(), rel=1e-6)
-    assert fit.max_error_percent == pytest.approx(100 * np.abs(errors).max(), rel=1e-6)
-    assert fit.relative_std == pytest.approx(np.sqrt((errors**2).mean()), rel=1e-6)
-    by_macs = naive_errors([[o.macs / 1e6 for o in observed], ones], truth)
-    assert fit.flops_mape_percent == pytest.approx(100 * np.abs(by_macs).mean(), rel=1e-4)
-
-
-def test_errors_left_out_are_larger_than_those_of_the_fit() -> None:
-    fit = calibrate(CREAM, RESOLUTION, CLASSES, noisy(0, 8))
-    of_the_fit = [abs(n.predicted_ms / n.measured_ms - 1) for n in fit.networks]
-    assert fit.mape_percent > 100 * sum(of_the_fit) / len(of_the_fit)
-
-
-def test_no_other_coefficients_have_smaller_relative_errors() -> None:
-    observed = noisy(1, 12)
-    fit = calibrate(CREAM, RESOLUTION, CLASSES, observed)
-    sums = np.array([o.operator_sum_ms for o in observed])
-    depths = np.array([o.architecture.depth for o in observed], dtype=float)
-    truth = np.array([o.measured_ms for o in observed])
-
-    def loss(change: tuple[float, float, float]) -> float:
-        changed = fit.model_copy(
-            update={
-                "scale": fit.scale + change[0],
-                "offset_ms": fit.offset_ms + change[1],
-                "per_block_ms": fit.per_block_ms + change[2],
-            }
-        )
-        return float(((apply_calibration(changed, sums, depths) / truth - 1) ** 2).sum())
-
-    best = loss((0, 0, 0))
-    for change in itertools.product((-1e-3, 0, 1e-3), repeat=3):
-        assert loss(change) >= best
+def test_one_method_is_enough() -> None:
+    found = fit()
+    assert (found.method, [error.method for error in found.methods]) == ("isolated", ["isolated"])
 
 
 def test_the_calibration_says_what_it_rests_on() -> None:
-    observed = noisy(0, 10)
-    fit = calibrate(CREAM, RESOLUTION, CLASSES, observed)
-    assert (fit.space, fit.resolution, fit.num_classes) == ("cream", RESOLUTION, CLASSES)
-    assert fit.max_depth == max(len(s) for o in observed for s in o.architecture.stages)
-    assert [n.architecture for n in fit.networks] == [o.architecture for o in observed]
-    sums = np.array([o.operator_sum_ms for o in observed])
-    depths = np.array([o.architecture.depth for o in observed], dtype=float)
-    for network, given_, predicted in zip(
-        fit.networks, observed, apply_calibration(fit, sums, depths), strict=True
-    ):
-        assert network.macs == architecture_cost(given_.architecture).macs
-        assert network.operator_sum_ms == given_.operator_sum_ms
-        assert network.measured_ms == given_.measured_ms
-        assert network.predicted_ms == pytest.approx(predicted)
+    found = fit()
+    assert (found.space, found.resolution, found.num_classes) == ("cream", RESOLUTION, CLASSES)
+    assert found.max_depth == 3
+    assert [network.architecture for network in found.networks] == NETWORKS
+    measured = synthetic.measured(NETWORKS, noise=0.01).latency_ms
+    for network, architecture, time_ms in zip(found.networks, NETWORKS, measured, strict=True):
+        assert network.macs == architecture_cost(architecture).macs
+        assert network.operator_sum_ms == pytest.approx(synthetic.operator_sum_ms(architecture))
+        assert network.measured_ms == time_ms
+        assert network.predicted_std_ms > 0
+    assert set(found.in_context_ms) == set(ALONE)
+    shallow = sample_networks(SPACE.narrowed(max_depth=2), RESOLUTION, CLASSES, 8, seed=0)
+    other = calibrate(
+        SPACE, RESOLUTION, CLASSES, {"isolated": OperatorTimes(ALONE)}, synthetic.measured(shallow)
+    )
+    assert other.max_depth == 2
 
 
-def test_the_made_up_truth_is_found() -> None:
-    fit = calibrate(CREAM, RESOLUTION, CLASSES, observations(CREAM, RESOLUTION, CLASSES))
-    found = (fit.scale, fit.offset_ms, fit.per_block_ms)
-    assert found == pytest.approx((SCALE, OFFSET_MS, PER_BLOCK_MS))
-    # A line on MACs misses what kernels cost beyond their MACs.
-    assert fit.flops_mape_percent > 1
+def test_the_honesty_block_is_of_networks_that_were_left_out() -> None:
+    found = fit()
+    columns = {
+        name: np.array([float(getattr(network, name)) for network in found.networks])
+        for name in ("predicted_ms", "predicted_std_ms", "measured_ms", "macs")
+    }
+    told = Judged(
+        columns["predicted_ms"], columns["predicted_std_ms"], columns["measured_ms"],
+        columns["macs"],
+    )  # fmt: skip
+    line = left_out_line(columns["macs"], columns["measured_ms"])
+    assert found.honesty == judge(
+        told, line, split_half_percent=0.5, date=synthetic.DATE, cost_s=60.0
+    )
+    posterior = posterior_of(found)
+    assert columns["predicted_ms"] == pytest.approx(posterior.left_out_ms, rel=1e-9)
+    # What the fit has seen it predicts better than what it has not.
+    seen = posterior.mean_ms(
+        synthetic.as_regression([parse_key(key) for key in found.operators_ms], NETWORKS)
+    )
+    errors = np.abs(seen / columns["measured_ms"] - 1)
+    assert found.honesty.mape_percent > 100 * errors.mean()
 
 
-@pytest.mark.parametrize("count", [0, MIN_NETWORKS - 1])
-def test_too_few_networks_are_refused(count: int) -> None:
-    observed = observations(CREAM, RESOLUTION, CLASSES)[:count]
-    with pytest.raises(MeasurementError, match=f"{count} calibration networks are too few") as e:
-        calibrate(CREAM, RESOLUTION, CLASSES, observed)
-    assert "--calibration-networks" in (e.value.hint or "")
+def test_where_networks_had_a_part_in_the_times_each_is_predicted_from_times_without_it() -> None:
+    measured = synthetic.measured(NETWORKS, noise=0.01)
+    without = [RIGHT if index != 3 else WRONG for index in range(len(NETWORKS))]
+    found = calibrate(
+        SPACE, RESOLUTION, CLASSES, {"in_context": OperatorTimes(ALONE, without)}, measured
+    )
+    assert found.operators_ms == ALONE
+    assert found.in_context_ms == fit().in_context_ms
+    for left, network in enumerate(found.networks):
+        rest = [index for index in range(len(NETWORKS)) if index != left]
+        specs = [parse_key(key) for key in without[left]]
+        refitted = infer(
+            specs,
+            np.array(list(without[left].values())),
+            synthetic.as_regression(specs, [NETWORKS[index] for index in rest]),
+            measured.latency_ms[rest],
+        )
+        alone = synthetic.as_regression(specs, [NETWORKS[left]])
+        mean = refitted.mean_ms(alone)
+        assert network.predicted_ms == pytest.approx(mean[0], rel=1e-9)
+        assert network.predicted_std_ms == pytest.approx(refitted.std_ms(alone, mean)[0], rel=1e-6)
+    errors = [abs(n.predicted_ms / n.measured_ms - 1) for n in found.networks]
+    assert max(errors) == errors[3]
+    assert found.methods[0].max_percent == pytest.approx(100 * errors[3])
+    assert found.honesty.max_percent == pytest.approx(100 * errors[3])
 
 
-def test_an_observation_knows_its_macs() -> None:
-    (network,) = choose_networks(CREAM, RESOLUTION, CLASSES, 1, seed=0)
-    observed = observe(network, CREAM, operator_sum_ms(network), 3.0)
-    assert observed.macs == architecture_cost(network).macs
-    assert observed.measured_ms == 3.0
+def test_networks_that_macs_do_not_tell_apart_are_told_apart_by_operators() -> None:
+    found = fit(noise=0.0).honesty
+    assert found.mape_percent < 0.5 < 1 < found.flops_mape_percent
+    assert found.kendall_tau >= found.flops_kendall_tau
 
 
-# Which networks.
-
-SPACES = {
-    **{name: get_space(name) for name in space_names()},
-    "narrow": CREAM.narrowed(max_depth=2, operators=["mb4_3x3", "mb6_7x7"]),
-    "flat": CREAM.narrowed(max_depth=1),
-}
-
-
-@pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
-@pytest.mark.parametrize("count", [2, 10, 20])
-def test_networks_span_the_space_from_end_to_end(space: SearchSpace, count: int) -> None:
-    networks = choose_networks(space, 96, CLASSES, count, seed=0)
-    assert len(set(networks)) == len(networks) == count
-    macs = [architecture_cost(network).macs for network in networks]
-    assert (min(macs), max(macs)) == macs_range(space, 96, CLASSES)
-    depths = [network.depth for network in networks]
-    stages = len(space.stages)
-    assert (min(depths), max(depths)) == (stages, stages * space.max_depth)
-    assert {(n.space, n.resolution, n.num_classes) for n in networks} == {(space.name, 96, CLASSES)}
-    assert {name for n in networks for s in n.stages for name in s} <= set(space.operators)
+def test_a_network_measured_wrongly_makes_the_figures_worse_and_no_other_number_is_hidden() -> None:
+    clean = synthetic.measured(NETWORKS)
+    spoilt = clean.latency_ms.copy()
+    spoilt[5] *= 1.2
+    found = calibrate(
+        SPACE, RESOLUTION, CLASSES, {"isolated": OperatorTimes(ALONE)},
+        Measured(NETWORKS, spoilt, clean.split_half_percent, clean.date, clean.cost_s),
+    )  # fmt: skip
+    worst = max(found.networks, key=lambda n: abs(n.predicted_ms / n.measured_ms - 1))
+    assert worst.architecture == NETWORKS[5]
+    assert found.honesty.max_percent == pytest.approx(100 * (1 - 1 / 1.2), abs=3)
+    assert found.misfit > fit(noise=0.0).misfit
 
 
-def test_networks_lie_farther_apart_than_random_ones() -> None:
-    networks = choose_networks(CREAM, 96, CLASSES, 10, seed=0)
-    depths = sorted(network.depth for network in networks)
-    macs = sorted(architecture_cost(network).macs for network in networks)
-    assert len(set(depths)) >= 5
-    for values in (np.array(depths, dtype=float), np.log(macs)):
-        gaps = np.diff(values) / np.ptp(values)
-        assert gaps.max() < 0.4
+@pytest.mark.parametrize("count", [0, 1, MIN_NETWORKS - 1])
+def test_too_few_networks_are_refused_with_the_way_out(count: int) -> None:
+    assert MIN_NETWORKS == 8
+    told = f"{count} calibration networks are too few; 8 are the least"
+    with pytest.raises(MeasurementError, match=told) as caught:
+        fit(count=count)
+    assert "--calibration-networks 24" in (caught.value.hint or "")
+    with pytest.raises(MeasurementError, match=told):
+        require_networks(count)
 
 
-def test_the_seed_decides_the_networks() -> None:
-    one, same, other = (choose_networks(CREAM, 96, CLASSES, 10, seed=seed) for seed in (0, 0, 1))
-    assert one == same
-    assert one != other
+def test_the_least_number_of_networks_is_enough() -> None:
+    require_networks(MIN_NETWORKS)
+    assert fit(count=MIN_NETWORKS).honesty.networks == MIN_NETWORKS
 
 
-@pytest.mark.parametrize(("depth", "operators", "total"), [(1, 1, 1), (1, 2, 32), (2, 1, 32)])
-def test_a_small_space_gives_all_it_has_once(depth: int, operators: int, total: int) -> None:
-    space = CREAM.narrowed(max_depth=depth, operators=CREAM.operators[:operators])
-    networks = choose_networks(space, 32, CLASSES, 100, seed=0)
-    assert len(networks) == len(set(networks)) == total == space.count()
+# What is kept of it in a file.
+
+
+def test_a_calibration_survives_its_file() -> None:
+    known = fit(isolated=ALONE, in_context=WRONG)
+    read = Calibration.model_validate_json(known.model_dump_json(indent=2))
+    assert read == known
+    # The order too, which is that of the regression's columns.
+    assert list(read.operators_ms) == list(known.operators_ms) == list(ALONE)
+
+
+def test_a_calibration_that_was_read_gives_the_posterior_it_was_made_from() -> None:
+    known = fit()
+    found = posterior_of(Calibration.model_validate_json(known.model_dump_json()))
+    assert found.in_context_ms == pytest.approx(list(known.in_context_ms.values()), rel=1e-12)
+    assert (found.offset_ms, found.per_block_ms) == pytest.approx(
+        (known.offset_ms, known.per_block_ms), rel=1e-12
+    )
+    assert found.prior.misfit == pytest.approx(known.misfit, rel=1e-12)
+    told = [(n.predicted_ms, n.predicted_std_ms) for n in known.networks]
+    assert found.left_out_ms == pytest.approx([ms for ms, _ in told], rel=1e-12)
+    assert found.left_out_std_ms == pytest.approx([std for _, std in told], rel=1e-12)
+
+
+def test_the_recorded_terms_add_up_to_the_posteriors_prediction() -> None:
+    """`in_context_ms`, `offset_ms` and `per_block_ms` are all a reader of the file needs."""
+    known = fit()
+    unseen = sample_networks(SPACE, RESOLUTION, CLASSES, 20, seed=5)
+    specs = [parse_key(key) for key in known.operators_ms]
+    predicted = posterior_of(known).mean_ms(synthetic.as_regression(specs, unseen))
+    by_hand = [
+        sum(known.in_context_ms[placed.spec.key] for placed in network.operators())
+        + known.offset_ms
+        + known.per_block_ms * network.depth
+        for network in unseen
+    ]
+    assert predicted == pytest.approx(by_hand, rel=1e-9)

@@ -1,32 +1,39 @@
 """Predictions of whole networks from a synthetic table, and what is refused instead of guessed."""
 
 import itertools
+import json
 import shlex
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.calibration_record import Calibration, DriftCheck
 from pipeline.encoding import encode
 from pipeline.errors import MissingEntriesError, StorageError, TableError
-from pipeline.files import read_record
+from pipeline.files import read_record, write_record
+from pipeline.fingerprint import environment
+from pipeline.latency.calibration import posterior_of
+from pipeline.latency.drift import check_path
 from pipeline.latency.model import LatencyModel, ModelFile, model_path, save_calibration
-from pipeline.records import Calibration
+from pipeline.latency.table import LatencyTable
+from pipeline.operator_spec import parse_key
 from pipeline.space import Architecture, SearchSpace, get_space
 from tests.latency import synthetic
-from tests.latency.synthetic import TARGET, network_ms, operator_sum_ms, times_of, write_table
+from tests.latency.synthetic import TARGET, header, network_ms, times_of, write_table
 
 CREAM = get_space("cream")
 CLASSES = 10
-RESOLUTIONS = (32, 64)
+RESOLUTIONS = (32, 96)
 SMALL = CREAM.narrowed(max_depth=2, operators=["mb4_3x3", "mb6_7x7"])
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> LatencyModel:
-    """Of the whole space at two resolutions; every prediction is exactly `network_ms`."""
+    """Of the whole space at two resolutions."""
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(tmp_path_factory.mktemp("model"))
         specs = [s for r in RESOLUTIONS for s in CREAM.distinct_operators(r, CLASSES)]
@@ -34,6 +41,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LatencyModel:
         for resolution in RESOLUTIONS:
             save_calibration(path, TARGET, synthetic.calibration(CREAM, resolution, CLASSES))
         return LatencyModel.read(TARGET)
+
+
+def small_table(**changes: Any) -> LatencyTable:
+    """A table in the working directory, calibrated for the narrowed space."""
+    path = write_table(times_of(SMALL.distinct_operators(32, CLASSES)), **changes)
+    save_calibration(path, TARGET, synthetic.calibration(SMALL, 32, CLASSES))
+    return LatencyTable.read(TARGET)
 
 
 def a_network(resolution: int = 32, depth: int = 1, **changes: object) -> Architecture:
@@ -55,30 +69,45 @@ def random_network(resolution: int, seed: int) -> Architecture:
 
 
 def test_one_and_many_predict_the_same(model: LatencyModel) -> None:
+    """Also where rows of both resolutions are mixed."""
     one_network = st.builds(random_network, st.sampled_from(RESOLUTIONS), st.integers(0, 2**32))
 
     @given(st.lists(one_network, min_size=1, max_size=8))
-    @settings(max_examples=50)
+    @settings(max_examples=30)
     def holds(networks: list[Architecture]) -> None:
         typical, std = model.predict_batch(CREAM, encode(CREAM, networks), CLASSES)
         assert typical.shape == std.shape == (len(networks),)
         for network, one, spread in zip(networks, typical, std, strict=True):
             predicted = model.predict(network)
-            assert (predicted.typical, predicted.std) == (one, spread)
-            assert one == pytest.approx(network_ms(network), rel=1e-6)
+            assert predicted.typical == pytest.approx(one, rel=1e-9)
+            assert predicted.std == pytest.approx(spread, rel=1e-9)
+            assert not predicted.foreign
 
     holds()
 
 
-def test_the_uncertainty_is_that_of_networks_left_out(model: LatencyModel) -> None:
-    told = {}
-    for resolution, relative_std in zip(RESOLUTIONS, (0.03, 0.05), strict=True):
+def test_predictions_are_those_of_the_calibrations_posterior(model: LatencyModel) -> None:
+    """Which counts operators walk by walk, where the model looks them up slot by slot."""
+    for resolution in RESOLUTIONS:
         known = model.calibrations["cream", resolution, CLASSES]
-        told["cream", resolution, CLASSES] = known.model_copy(update={"relative_std": relative_std})
-    uncertain = LatencyModel(model.table, told)
-    for resolution, relative_std in zip(RESOLUTIONS, (0.03, 0.05), strict=True):
-        predicted = uncertain.predict(a_network(resolution))
-        assert predicted.std == pytest.approx(relative_std * predicted.typical)
+        networks = [random_network(resolution, seed) for seed in range(30)]
+        specs = [parse_key(key) for key in known.operators_ms]
+        posterior, counted = posterior_of(known), synthetic.as_regression(specs, networks)
+        mean = posterior.mean_ms(counted)
+        typical, std = model.predict_batch(CREAM, encode(CREAM, networks), CLASSES)
+        assert typical == pytest.approx(mean, rel=1e-9)
+        assert std == pytest.approx(posterior.std_ms(counted, mean), rel=1e-9)
+
+
+def test_networks_never_measured_are_predicted(model: LatencyModel) -> None:
+    errors = []
+    for resolution in RESOLUTIONS:
+        for seed in range(40):
+            network = random_network(resolution, seed)
+            predicted, truth = model.predict(network), network_ms(network)
+            errors.append(abs(predicted.typical / truth - 1))
+            assert abs(predicted.typical - truth) < 3 * predicted.std
+    assert max(errors) < 0.01
 
 
 def test_a_name_changes_nothing(model: LatencyModel) -> None:
@@ -91,9 +120,11 @@ def test_a_batch_of_none_is_none(model: LatencyModel) -> None:
 
 
 def test_a_narrowed_space_predicts_what_the_whole_one_does(model: LatencyModel) -> None:
-    network = a_network(depth=2)
-    narrow, _ = model.predict_batch(SMALL, encode(SMALL, [network]), CLASSES)
-    assert narrow[0] == pytest.approx(model.predict(network).typical)
+    networks = [a_network(depth=2), a_network(stages=(("mb6_7x7", "mb4_3x3"),) * 5)]
+    narrow = model.predict_batch(SMALL, encode(SMALL, networks), CLASSES)
+    whole = model.predict_batch(CREAM, encode(CREAM, networks), CLASSES)
+    assert narrow[0] == pytest.approx(whole[0], rel=1e-9)
+    assert narrow[1] == pytest.approx(whole[1], rel=1e-9)
 
 
 # What the space reaches.
@@ -128,20 +159,20 @@ def test_reachable_bounds_are_those_of_all_networks(
 
 
 def test_reachable_bounds_hold_for_the_whole_space(model: LatencyModel) -> None:
-    smallest, largest = model.reachable_ms(CREAM, 64, CLASSES)
+    smallest, largest = model.reachable_ms(CREAM, 96, CLASSES)
 
     @given(st.integers(0, 2**32))
     @settings(max_examples=50)
     def holds(seed: int) -> None:
-        assert smallest <= model.predict(random_network(64, seed)).typical <= largest
+        assert smallest <= model.predict(random_network(96, seed)).typical <= largest
 
     holds()
 
 
 def test_reachable_bounds_are_reached(model: LatencyModel) -> None:
-    smallest, largest = model.reachable_ms(CREAM, 64, CLASSES)
-    assert model.predict(a_network(64)).typical == pytest.approx(smallest)
-    deepest = a_network(64, stages=(("mb6_7x7",) * 6,) * 5)
+    smallest, largest = model.reachable_ms(CREAM, 96, CLASSES)
+    assert model.predict(a_network(96)).typical == pytest.approx(smallest)
+    deepest = a_network(96, stages=(("mb6_7x7",) * 6,) * 5)
     assert model.predict(deepest).typical == pytest.approx(largest)
 
 
@@ -151,7 +182,8 @@ def test_reachable_bounds_are_reached(model: LatencyModel) -> None:
 @pytest.mark.parametrize(
     ("change", "asked"),
     [
-        ({"resolution": 96}, "cream at 96 px with 10 classes"),
+        ({"resolution": 64}, "cream at 64 px with 10 classes"),
+        ({"resolution": 128}, "cream at 128 px with 10 classes"),
         ({"num_classes": 11}, "cream at 32 px with 11 classes"),
         ({"space": "cream-table1"}, "cream-table1 at 32 px with 10 classes"),
     ],
@@ -168,7 +200,7 @@ def test_what_was_not_calibrated_is_refused_with_what_was(
     ):
         with pytest.raises(TableError, match=f"is not calibrated for {asked}") as caught:
             predict()
-        assert "cream at 32 px, 10 classes, cream at 64 px, 10 classes" in caught.value.message
+        assert "cream at 32 px, 10 classes, cream at 96 px, 10 classes" in caught.value.message
         words = shlex.split(caught.value.hint or "")
         for option, value in (
             ("--target", TARGET.name),
@@ -180,33 +212,32 @@ def test_what_was_not_calibrated_is_refused_with_what_was(
 
 
 def test_one_row_that_was_not_calibrated_refuses_the_batch(model: LatencyModel) -> None:
-    rows = encode(CREAM, [a_network(32), a_network(128), a_network(64)])
-    with pytest.raises(TableError, match="at 128 px"):
+    rows = encode(CREAM, [a_network(32), a_network(64), a_network(96)])
+    with pytest.raises(TableError, match="at 64 px"):
         model.predict_batch(CREAM, rows, CLASSES)
 
 
 @pytest.mark.usefixtures("workdir")
 def test_a_network_deeper_than_those_calibrated_on_is_refused() -> None:
-    path = write_table(times_of(CREAM.distinct_operators(32, CLASSES)))
-    save_calibration(path, TARGET, synthetic.calibration(SMALL, 32, CLASSES))
+    write_table(times_of(CREAM.distinct_operators(32, CLASSES)))
+    small_table()
     model = LatencyModel.read(TARGET)
     assert model.predict(a_network(depth=2)).typical > 0
     uneven = a_network(stages=(("mb4_3x3",),) * 4 + (("mb4_3x3",) * 3,))
-    with pytest.raises(TableError, match=r"up to 2 blocks a stage; a stage of 3 was asked") as e:
+    told = r"up to 2 blocks a stage; a stage of 3 was asked"
+    with pytest.raises(TableError, match=told) as caught:
         model.predict(uneven)
-    assert "--space cream" in (e.value.hint or "")
+    assert "--space cream" in (caught.value.hint or "")
+    with pytest.raises(TableError, match=told):
+        model.reachable_ms(CREAM.narrowed(max_depth=3, operators=SMALL.operators), 32, CLASSES)
 
 
 @pytest.mark.usefixtures("workdir")
 def test_an_operator_that_was_not_measured_is_named_and_others_predict() -> None:
-    missing = CREAM.block(3, 1, "mb6_5x5", 32)
-    specs = [spec for spec in CREAM.distinct_operators(32, CLASSES) if spec != missing]
-    path = write_table(times_of(specs))
-    save_calibration(path, TARGET, synthetic.calibration(CREAM, 32, CLASSES))
+    small_table()
     model = LatencyModel.read(TARGET)
+    missing = CREAM.block(3, 1, "mb6_5x5", 32)
     stages = [("mb4_3x3",)] * 5
-    assert model.predict(a_network(stages=stages)).typical > 0
-    stages[3] = ("mb6_5x5",)  # first in its stage it is another operator
     assert model.predict(a_network(stages=stages)).typical > 0
     stages[3] = ("mb4_3x3", "mb6_5x5")
     lacking = a_network(stages=stages)
@@ -214,9 +245,31 @@ def test_an_operator_that_was_not_measured_is_named_and_others_predict() -> None
         model.predict(lacking)
     with pytest.raises(MissingEntriesError, match=missing.key):
         model.predict_batch(CREAM, encode(CREAM, [a_network(), lacking]), CLASSES)
-    with pytest.raises(MissingEntriesError, match=rf"{missing.key} \({len(specs)} of "):
-        model.reachable_ms(CREAM, 32, CLASSES)
+    wider = CREAM.narrowed(max_depth=2, operators=[*SMALL.operators, "mb6_5x5"])
+    with pytest.raises(MissingEntriesError, match=r"no entry for ir_k5_.* \(23 of 33 measured"):
+        model.reachable_ms(wider, 32, CLASSES)
     assert model.reachable_ms(SMALL, 32, CLASSES)[0] > 0
+
+
+@pytest.mark.usefixtures("workdir")
+def test_an_operator_that_was_measured_after_the_calibration_is_refused_too() -> None:
+    write_table(times_of(CREAM.distinct_operators(32, CLASSES)))
+    small_table()
+    model = LatencyModel.read(TARGET)
+    late = CREAM.block(3, 0, "mb6_5x5", 32)
+    stages = [("mb4_3x3",)] * 5
+    stages[3] = ("mb6_5x5",)
+    wider = CREAM.narrowed(max_depth=2, operators=[*SMALL.operators, "mb6_5x5"])
+    for predict in (
+        lambda: model.predict(a_network(stages=stages)),
+        lambda: model.reachable_ms(wider, 32, CLASSES),
+    ):
+        told = r"has ir_k5_.*, but its calibration for cream at 32 px was made without it"
+        with pytest.raises(TableError, match=told) as caught:
+            predict()
+        assert "profile --target" in (caught.value.hint or "")
+    with pytest.raises(TableError, match=f"has {late.key}, but"):
+        model.predict(a_network(stages=stages))
 
 
 @pytest.mark.usefixtures("workdir")
@@ -227,12 +280,107 @@ def test_a_table_that_was_never_calibrated_is_refused() -> None:
     assert f"profile --target {TARGET.name}" in (caught.value.hint or "")
 
 
+# Tables of another machine.
+
+ELSEWHERE = [
+    ({"cpu": "Another CPU"}, "cpu was 'Another CPU', is "),
+    ({"cpu_flags": ("never_heard_of",)}, "cpu_flags was 'never_heard_of', is "),
+    ({"packages": {**environment().packages, "onnxruntime": "0.1"}}, "onnxruntime was 0.1, is "),
+    ({"packages": {**environment().packages, "torch": "0.1"}}, "torch was 0.1, is "),
+]
+
+
 @pytest.mark.usefixtures("workdir")
-def test_a_damaged_model_file_is_named() -> None:
-    path = write_table(times_of(CREAM.distinct_operators(32, CLASSES)))
-    model_path(path).write_text('{"target": "x"')
-    with pytest.raises(StorageError, match=r"\.model\.json"):
+@pytest.mark.parametrize(("change", "told"), ELSEWHERE)
+def test_a_table_of_another_machine_is_refused_with_what_differs(
+    change: dict[str, Any], told: str
+) -> None:
+    small_table(changes=header(machine=environment().model_copy(update=change)))
+    with pytest.raises(TableError, match="does not hold on this machine: ") as caught:
         LatencyModel.read(TARGET)
+    assert told in caught.value.message
+    assert f"profile --target {TARGET.name}" in (caught.value.hint or "")
+    assert "--allow-foreign" in (caught.value.hint or "")
+
+
+@pytest.mark.usefixtures("workdir")
+@pytest.mark.parametrize(("change", "told"), ELSEWHERE)
+def test_a_foreign_table_that_is_wanted_predicts_and_every_prediction_says_so(
+    change: dict[str, Any], told: str
+) -> None:
+    small_table(changes=header(machine=environment().model_copy(update=change)))
+    model = LatencyModel.read(TARGET, allow_foreign=True)
+    (difference,) = model.foreign
+    assert difference.startswith(told)
+    predicted = model.predict(a_network())
+    assert predicted.foreign
+    own = LatencyModel(model.table, model.calibrations).predict(a_network())
+    assert not own.foreign
+    assert (predicted.typical, predicted.std) == (own.typical, own.std)
+
+
+@pytest.mark.usefixtures("workdir")
+def test_what_does_not_matter_for_latency_makes_no_table_foreign() -> None:
+    machine = environment().model_copy(update={"memory_gib": 0.5, "os": "Another 1.0"})
+    small_table(changes=header(machine=machine))
+    assert LatencyModel.read(TARGET).foreign == ()
+    assert not LatencyModel.read(TARGET, allow_foreign=True).predict(a_network()).foreign
+
+
+@pytest.mark.usefixtures("workdir")
+def test_a_table_that_does_not_say_where_it_was_measured_is_foreign() -> None:
+    small_table(changes={"environment": None})
+    with pytest.raises(TableError, match="it does not say what it was measured on"):
+        LatencyModel.read(TARGET)
+    assert LatencyModel.read(TARGET, allow_foreign=True).predict(a_network()).foreign
+
+
+# What a check found since.
+
+
+def checked(table: LatencyTable, **changes: Any) -> None:
+    fields: dict[str, Any] = {
+        "target": TARGET.name,
+        "visits": table.num_visits,
+        "verdict": "scaled",
+        "scale": 1.25,
+        "change_percent": {"control": 25.0},
+        "spread_percent": 0.4,
+        "at": "2026-01-02T03:04:05.000+00:00",
+        "seconds": 10.0,
+    }
+    write_record(check_path(TARGET), DriftCheck(**{**fields, **changes}))
+
+
+@pytest.mark.usefixtures("workdir")
+def test_everything_a_table_predicts_is_scaled_as_the_check_found() -> None:
+    table = small_table()
+    before = LatencyModel.read(TARGET)
+    checked(table)
+    after = LatencyModel.read(TARGET)
+    assert (before.scale, after.scale) == (1.0, 1.25)
+    rows = encode(SMALL, [a_network(), a_network(depth=2)])
+    for was, now in zip(
+        before.predict_batch(SMALL, rows, CLASSES),
+        after.predict_batch(SMALL, rows, CLASSES),
+        strict=True,
+    ):
+        assert now == pytest.approx(1.25 * was, rel=1e-12)
+    one, scaled = before.predict(a_network()), after.predict(a_network())
+    assert scaled.typical == pytest.approx(1.25 * one.typical)
+    assert scaled.std == pytest.approx(1.25 * one.std)
+    reached = before.reachable_ms(SMALL, 32, CLASSES)
+    assert after.reachable_ms(SMALL, 32, CLASSES) == pytest.approx([1.25 * ms for ms in reached])
+
+
+@pytest.mark.usefixtures("workdir")
+def test_a_stale_table_predicts_nothing() -> None:
+    checked(small_table(), verdict="stale", scale=1.0, change_percent={"control": 8.0, "b": -1.5})
+    for allow_foreign in (False, True):
+        with pytest.raises(TableError, match=r"is stale: checked at 2026-01-02T03") as caught:
+            LatencyModel.read(TARGET, allow_foreign=allow_foreign)
+        assert "-1.5 to +8.0 %" in caught.value.message
+        assert f"profile --target {TARGET.name}" in (caught.value.hint or "")
 
 
 # The file.
@@ -241,24 +389,67 @@ def test_a_damaged_model_file_is_named() -> None:
 @pytest.mark.usefixtures("workdir")
 def test_a_calibration_replaces_its_own_kind_and_keeps_the_others() -> None:
     path = write_table(times_of(CREAM.distinct_operators(32, CLASSES)))
-    first, second = (synthetic.calibration(CREAM, r, CLASSES) for r in RESOLUTIONS)
-    for saved in (first, second):
+    first, second = (synthetic.calibration(SMALL, r, CLASSES) for r in RESOLUTIONS)
+    other_classes = synthetic.calibration(SMALL, 32, CLASSES + 1)
+    for saved in (first, second, other_classes):
         save_calibration(path, TARGET, saved)
-    newer = first.model_copy(update={"scale": 9.0})
+    newer = first.model_copy(update={"offset_ms": 9.0})
     save_calibration(path, TARGET, newer)
     read = LatencyModel.read(TARGET).calibrations
     assert read == {
         ("cream", 32, CLASSES): newer,
-        ("cream", 64, CLASSES): second,
+        ("cream", 96, CLASSES): second,
+        ("cream", 32, CLASSES + 1): other_classes,
     }
-    assert len(read_record(model_path(path), ModelFile).calibrations) == 2
+    assert len(read_record(model_path(path), ModelFile).calibrations) == 3
     assert model_path(path).name == "onnxruntime-fp32-b1-t1.model.json"
     assert [file.name for file in path.parent.iterdir() if file.name.startswith(".")] == []
 
 
-def test_a_calibration_survives_its_file(model: LatencyModel) -> None:
+@pytest.mark.usefixtures("workdir")
+def test_a_model_that_was_read_predicts_what_the_calibration_does(model: LatencyModel) -> None:
     known = model.calibrations["cream", 32, CLASSES]
     assert Calibration.model_validate_json(known.model_dump_json()) == known
-    assert {n.architecture.space for n in known.networks} == {"cream"}
-    sums = np.array([n.operator_sum_ms for n in known.networks])
-    assert sums == pytest.approx([operator_sum_ms(n.architecture) for n in known.networks])
+    fresh = LatencyModel(
+        model.table, {("cream", 32, CLASSES): synthetic.calibration(CREAM, 32, CLASSES)}
+    )
+    network = random_network(32, 7)
+    assert model.predict(network).typical == pytest.approx(fresh.predict(network).typical, rel=1e-9)
+    assert model.predict(network).std == pytest.approx(fresh.predict(network).std, rel=1e-9)
+
+
+def old_file(table: LatencyTable) -> None:
+    content = json.loads(model_path(table.path).read_text())
+    content["schema_version"] = 1
+    content["calibrations"][0]["scale"] = 1.1
+    model_path(table.path).write_text(json.dumps(content))
+
+
+@pytest.mark.usefixtures("workdir")
+def test_a_model_of_an_older_version_is_refused_with_the_command_that_renews_it() -> None:
+    table = small_table()
+    old_file(table)
+    with pytest.raises(TableError, match=r"model\.json: was calibrated by an older ver") as caught:
+        LatencyModel.read(TARGET)
+    assert f"run_pipeline.py profile --target {TARGET.name}" in (caught.value.hint or "")
+    save_calibration(table.path, TARGET, synthetic.calibration(SMALL, 96, CLASSES))
+    # Nothing of the older version is kept, since nothing reads it any more.
+    assert list(LatencyModel.read(TARGET).calibrations) == [("cream", 96, CLASSES)]
+
+
+@pytest.mark.usefixtures("workdir")
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"target": "x"', "", "[]", "null", '{"schema_version": 2}', '{"schema_version": 3}',
+        '{"schema_version": "two", "target": "x", "calibrations": []}',
+    ],
+)  # fmt: skip
+def test_a_damaged_model_file_is_named_and_not_written_over(content: str) -> None:
+    table = small_table()
+    model_path(table.path).write_text(content)
+    with pytest.raises(StorageError, match=r"\.model\.json"):
+        LatencyModel.read(TARGET)
+    with pytest.raises(StorageError, match=r"\.model\.json"):
+        save_calibration(table.path, TARGET, synthetic.calibration(SMALL, 32, CLASSES))
+    assert model_path(table.path).read_text() == content

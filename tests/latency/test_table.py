@@ -1,15 +1,18 @@
 """Tables read back from journals, and what they say of operators they lack."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.device import Target
 from pipeline.errors import MissingEntriesError, TableError
+from pipeline.fingerprint import environment
+from pipeline.journal import Journal
 from pipeline.latency.table import LatencyTable, network_key
 from pipeline.operator_spec import OperatorSpec, parse_key
 from pipeline.space import Architecture, get_space
-from tests.latency.synthetic import TARGET, operator_ms, times_of, write_table
+from tests.latency.synthetic import TARGET, header, operator_ms, times_of, visit, write_table
 
 K3, K5, K7 = (parse_key(f"ir_k{k}_s1_e6_i40_o40_r28_se0.25") for k in (3, 5, 7))
 STEM = parse_key("cn_k3_s2_i3_o16_r224")
@@ -89,31 +92,85 @@ def test_neither_another_kind_nor_a_network_is_near() -> None:
 
 
 def test_an_operator_visited_too_rarely_is_missing() -> None:
-    write_table(times_of([K3]), sweeps=3)
-    write_table(times_of([K5]), sweeps=2)
+    write_table(times_of([K3]))
+    write_table(times_of([K5]), sweeps=range(2))
     table = LatencyTable.read(TARGET)
     assert set(table.entries) == {K3.key}
     with pytest.raises(MissingEntriesError, match=rf"{K5.key} \(1 of 2 measured"):
         table.require([K3, K5])
 
 
-def test_a_table_begun_and_without_visits_holds_nothing() -> None:
-    write_table({})
+@pytest.mark.parametrize("sweeps", [0, 2])
+def test_a_table_hardly_begun_is_refused_and_told_how_to_go_on(sweeps: int) -> None:
+    write_table(times_of([K3]), sweeps=range(sweeps))
+    with pytest.raises(TableError, match=f"holds {sweeps} visits, too few for any entry") as caught:
+        LatencyTable.read(TARGET)
+    assert f"profile --target {TARGET.name}" in (caught.value.hint or "")
+
+
+def test_the_times_of_layers_are_kept_apart_from_entries() -> None:
+    path = write_table(times_of([K3]))
+    layers = f"layers:{NETWORK.short}"
+    with Journal(path, header()) as journal:
+        for sweep in range(3):
+            journal.append(visit(layers, [0.1, 0.2], sweep=sweep))
     table = LatencyTable.read(TARGET)
-    assert table.entries == {}
-    with pytest.raises(MissingEntriesError, match=r"\(0 of 1 measured\)"):
-        table.require([K3])
+    assert set(table.entries) == {K3.key}
+    assert [v.sweep for v in table.layers[layers]] == [0, 1, 2]
+    assert table.num_visits == 6
+
+
+def test_the_control_network_is_told_over_the_whole_table() -> None:
+    table = table_with(K3, STEM)
+    assert (table.control.typical, table.control.n) == (1.0, 12)
+
+
+# Of which machine it is.
+
+
+def test_a_table_of_this_machine_differs_in_nothing() -> None:
+    table = table_with(K3)
+    assert table.environment == environment()
+    assert table.differences() == ()
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("change", "told"),
+    [
+        ({"cpu": "Another CPU"}, "cpu was 'Another CPU', is "),
+        ({"cores": 999}, "cores was 999, is "),
+        ({"packages": {**environment().packages, "onnxruntime": "0.1"}}, "onnxruntime was 0.1, is"),
+        ({"memory_gib": 0.5, "os": "Another 1.0", "device": "another"}, None),
+        ({"packages": {**environment().packages, "openvino": "0.1"}}, None),
+    ],
+)
+def test_what_differs_is_told_where_it_matters(change: dict[str, Any], told: str | None) -> None:
+    machine = environment().model_copy(update=change)
+    write_table(times_of([K3]), changes=header(machine=machine))
+    differences = LatencyTable.read(TARGET).differences()
+    if told is None:
+        assert differences == ()
+    else:
+        (one,) = differences
+        assert one.startswith(told)
+
+
+def test_a_table_that_says_nothing_of_its_machine_is_of_another() -> None:
+    write_table(times_of([K3]), changes={"environment": None})
+    table = LatencyTable.read(TARGET)
+    assert table.environment is None
+    assert table.differences() == ("it does not say what it was measured on",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
     [
         ({"target": "openvino-fp32-b1-t1"}, "holds synthetic/openvino-fp32-b1-t1, asked for"),
         ({"device": "another-board"}, "holds another-board/onnxruntime-fp32-b1-t1, asked for"),
     ],
 )
-def test_a_table_under_another_name_is_refused(header: dict[str, str], told: str) -> None:
-    write_table(times_of([K3]), header=header)
+def test_a_table_under_another_name_is_refused(changes: dict[str, str], told: str) -> None:
+    write_table(times_of([K3]), changes=changes)
     with pytest.raises(TableError, match=told) as caught:
         LatencyTable.read(TARGET)
     assert TARGET.name in caught.value.message

@@ -1,0 +1,95 @@
+"""Measuring a few of a table's entries again, to see whether it still holds."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.architecture_file import parse_short, published
+from pipeline.calibration_record import DriftCheck
+from pipeline.campaign import CONTROL, CONTROL_NETWORK, run_campaign
+from pipeline.device import Target
+from pipeline.errors import TableError
+from pipeline.export_cache import export_all
+from pipeline.files import write_record
+from pipeline.latency.drift import check_path, judge_changes
+from pipeline.latency.table import NETWORK, LatencyTable
+from pipeline.measure import TimingProtocol
+from pipeline.operator_spec import parse_key
+from pipeline.progress import Progress, silent
+
+_OPERATORS, _NETWORKS = 5, 2
+# Short enough that a check takes seconds; apart enough that one slow spell does not hold it all.
+_PROTOCOL = TimingProtocol(sweeps=10, min_sweeps=8, sweep_interval_s=0.6, budget_s=12.0)
+
+
+def check(
+    target: Target, *, export_progress: Progress = silent, progress: Progress = silent
+) -> DriftCheck:
+    """Measures a few entries of a table again, and keeps what was found beside it.
+
+    Args:
+        target: Whose table.
+        export_progress: Told while models are exported that are not in the cache.
+        progress: Told after each visit.
+
+    Raises:
+        TableError: There is no table, or it is of another machine or of other software.
+        UnavailableError: The target cannot be measured here.
+        UnsteadyError: The machine does not hold still.
+        StorageError: A file cannot be written.
+    """
+    start = time.monotonic()
+    table = LatencyTable.read(target)
+    differing = table.differences()
+    if differing:
+        raise TableError(
+            f"{table.path} was measured under other conditions, so there is nothing to check: "
+            + "; ".join(differing),
+            hint=f"measure anew: python run_pipeline.py profile --target {target.name}",
+        )
+    keys = _chosen(table)
+    jobs = [
+        parse_short(key.removeprefix(NETWORK)) if key.startswith(NETWORK) else parse_key(key)
+        for key in keys
+    ]
+    control, *models = export_all(
+        [published(CONTROL_NETWORK), *jobs], batch=target.batch, progress=export_progress
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        found = run_campaign(
+            dict(zip(keys, models, strict=True)),
+            control,
+            target,
+            _PROTOCOL,
+            Path(scratch) / "visits.jsonl",
+            progress=progress,
+        )
+    change = {key: found.stats[key].typical / table.entries[key].typical for key in keys}
+    change[CONTROL] = found.control.typical / table.control.typical
+    record = judge_changes(table, change, seconds=time.monotonic() - start)
+    write_record(check_path(target), record)
+    return record
+
+
+def _chosen(table: LatencyTable) -> list[str]:
+    """A few entries from the fastest to the slowest: operators, and whole networks."""
+    networks = [key for key in table.entries if key.startswith(NETWORK)]
+    operators = [key for key in table.entries if not key.startswith(NETWORK)]
+    if not operators:
+        raise TableError(
+            f"{table.path} has no entry to check",
+            hint=f"measure on: python run_pipeline.py profile --target {table.target.name}",
+        )
+
+    def spread(keys: list[str], count: int) -> list[str]:
+        ordered = sorted(keys, key=lambda key: table.entries[key].typical)
+        places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
+        return [ordered[place] for place in places]
+
+    # The slowest networks would take the time that all the others need together.
+    faster = sorted(networks, key=lambda key: table.entries[key].typical)[: len(networks) // 2 + 1]
+    return [*spread(operators, _OPERATORS), *spread(faster, _NETWORKS)]

@@ -1,0 +1,165 @@
+"""The in-context method: operators' times read from the runtime inside whole networks.
+
+An operator alone keeps its weights in the cache and gets its input in the layout it likes; inside
+a network the runtime's own profiler sees what it really takes, with the profiler's own weight on
+it. Networks are profiled in passes apart in time; visits are kept in the table's journal under
+`layers:`, one sample an operator of the network, in network order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import runtimes
+from pipeline.campaign import CONTROL, conditions, differing_conditions, utc_now
+from pipeline.device import Target
+from pipeline.errors import MeasurementError
+from pipeline.journal import Journal
+from pipeline.latency.table import LAYERS
+from pipeline.latency_stats import Visit
+from pipeline.measure import TimingProtocol
+from pipeline.operator_spec import OperatorSpec
+from pipeline.progress import Progress, silent
+from pipeline.space import Architecture
+from pipeline.worker import MeasuringProcess
+
+PASSES = 2
+_WARM_RUNS = 3
+# Engines tell whole microseconds, which short networks need more runs to average out.
+_FEWEST_RUNS, _MOST_RUNS, _PROFILED_MS = 8, 30, 60.0
+
+
+def layers_key(architecture: Architecture) -> str:
+    """Under which key a journal holds the times of a network's operators."""
+    return f"{LAYERS}{architecture.short}"
+
+
+def can_measure_in_context(target: Target) -> bool:
+    """Whether the target's runtime tells where the time of a run goes."""
+    return isinstance(runtimes.find(target.runtime), runtimes.ProfilingRuntime)
+
+
+def measure_in_context(
+    networks: Mapping[Architecture, Path],
+    latency_ms: Mapping[Architecture, float],
+    control: Path,
+    target: Target,
+    protocol: TimingProtocol,
+    journal_path: Path,
+    *,
+    seed: int,
+    progress: Progress = silent,
+) -> None:
+    """Profiles networks, going on where the journal ends.
+
+    Args:
+        networks: Folder with `model.onnx` of each.
+        latency_ms: About what each takes.
+        control: The control network's folder.
+        target: Where they run; its runtime must tell the times of layers.
+        protocol: How the journal's other visits are timed.
+        journal_path: Where each visit is kept.
+        seed: Decides the order of visits.
+        progress: Told after each visit.
+
+    Raises:
+        UnavailableError: The target cannot be measured here, or its runtime does not tell.
+        MeasurementError: A network is refused, or the measuring process died.
+        StorageError: A visit could not be written.
+    """
+    header = conditions(target, protocol)
+    with Journal(journal_path, header, differences=differing_conditions) as journal:
+        pending = [
+            (number, network)
+            for number in range(PASSES)
+            for network in _shuffled(list(networks), seed, number)
+            if (number, layers_key(network)) not in journal.done
+        ]
+        if not pending:
+            return
+        with MeasuringProcess(target) as process:
+            process.open(CONTROL, control)
+            for index, (number, network) in enumerate(pending, start=1):
+                visit = _visit(
+                    process, network, networks[network], latency_ms[network], number, protocol
+                )
+                journal.append(visit)
+                progress(index, len(pending), "layers of networks")
+
+
+def in_context_ms(
+    layers: Mapping[str, Sequence[Visit]],
+    networks: Iterable[Architecture],
+    operators: Iterable[OperatorSpec],
+    otherwise: Mapping[str, float] | None = None,
+) -> dict[str, float] | None:
+    """Times of operators, averaged over all their places in the networks.
+
+    Of the passes over a network the faster counts, place by place, as `typical` does for runs.
+
+    Args:
+        layers: Visits by their journal key.
+        networks: The networks to read.
+        operators: Whose times are wanted.
+        otherwise: Times of operators that are in none of the networks.
+
+    Returns:
+        Milliseconds by operator; None where a time is missing.
+    """
+    found: dict[str, list[float]] = {}
+    for network in networks:
+        passes = [visit.samples_ms for visit in layers.get(layers_key(network), ())]
+        if not passes:
+            return None
+        fastest = np.min(np.array(passes), axis=0)
+        for placed, time_ms in zip(network.operators(), fastest.tolist(), strict=True):
+            found.setdefault(placed.spec.key, []).append(time_ms)
+    means = {**(otherwise or {}), **{key: float(np.mean(values)) for key, values in found.items()}}
+    wanted = [spec.key for spec in operators]
+    return {key: means[key] for key in wanted} if all(key in means for key in wanted) else None
+
+
+def _runs(latency_ms: float) -> int:
+    return int(np.clip(_PROFILED_MS / latency_ms, _FEWEST_RUNS, _MOST_RUNS))
+
+
+def _visit(
+    process: MeasuringProcess,
+    network: Architecture,
+    model: Path,
+    latency_ms: float,
+    number: int,
+    protocol: TimingProtocol,
+) -> Visit:
+    key = layers_key(network)
+    runs = protocol.control_runs
+
+    def control_ms() -> tuple[float, ...]:
+        burst = process.burst(CONTROL, warm_runs=1, runs=runs, burst_ms=0.0, max_runs=runs)
+        return tuple(burst.samples_ms)
+
+    before = control_ms()
+    by_place_ms = process.layer_times(key, model, warm_runs=_WARM_RUNS, runs=_runs(latency_ms))
+    places = [placed.place for placed in network.operators()]
+    silent_places = [place for place in places if by_place_ms.get(place, 0.0) <= 0]
+    if silent_places:
+        raise MeasurementError(
+            f"{process.target.name} tells no time for {silent_places[0]} of {network.short}"
+        )
+    return Visit(
+        sweep=number,
+        key=key,
+        samples_ms=tuple(by_place_ms[place] for place in places),
+        control_before_ms=before,
+        control_after_ms=control_ms(),
+        at=utc_now(),
+        precision=process.precision(CONTROL),
+    )
+
+
+def _shuffled(networks: list[Architecture], seed: int, number: int) -> list[Architecture]:
+    order = np.random.default_rng([seed, number]).permutation(len(networks))
+    return [networks[index] for index in order]

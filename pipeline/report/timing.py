@@ -1,0 +1,167 @@
+"""How the timing was done: protocol, how steady the machine was, and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.latency_stats import LatencyStats
+from pipeline.measure import TimingProtocol
+from pipeline.records import ProfileRecord
+from pipeline.report.blocks import Block, Cell, Heading, Table, columns, pairs_table
+from pipeline.report.calibration import METHODS
+from pipeline.report.formatting import (
+    duration,
+    integer,
+    milliseconds,
+    percent,
+    plus_minus,
+    signed_percent,
+)
+from pipeline.report.inputs import ReportInputs
+from pipeline.report.missing import missing
+from pipeline.steadiness import SPELL_PERCENT, Steadiness, Stopped
+
+PROTOCOL_WORDS = {
+    "sweeps": "visits to each model, at most, spread over the measurement",
+    "min_sweeps": "… and at least",
+    "agree_percent": "it ends when sweeps apart in time agree within, %",
+    "unsteady_percent": "… and is refused where they disagree by more than, %",
+    "budget_s": "no sweep begins after, s",
+    "sweep_interval_s": "a sweep begins no sooner than this after the one before, s",
+    "warm_runs": "untimed runs at the start of a visit",
+    "runs": "timed runs of a visit, at least",
+    "burst_ms": "a visit goes on for at least, ms",
+    "max_runs": "… and for at most so many runs",
+    "warmup_ms": "untimed running before the first visit, ms",
+    "control_runs": "runs of the control network on each side of a visit",
+}
+_STOPPED: dict[Stopped, str] = {
+    "agreed": "sweeps agreed",
+    "sweeps": "all sweeps were made, without agreeing",
+    "budget": "the time was up, without agreeing",
+}
+
+
+def timing_blocks(inputs: ReportInputs) -> Iterator[Block]:
+    """The protocol, how steady the machine was, the control network, and the table."""
+    yield Heading("Timing")
+    protocols = _protocols(inputs)
+    if protocols:
+        yield _protocol_table(protocols)
+    steady = steadiness_table(inputs)
+    if steady:
+        yield steady
+    controls = _controls(inputs)
+    if controls:
+        yield _control_table(controls)
+    if inputs.profile:
+        yield _table_facts(inputs.profile)
+    else:
+        yield missing(inputs, "profile")
+
+
+def steadiness_table(inputs: ReportInputs) -> Table | None:
+    """Why each stage stopped measuring and what disturbed it; None where nothing was timed."""
+    records = {"profile": inputs.profile, "verify": inputs.verify, "benchmark": inputs.benchmark}
+    rows = tuple(
+        (Cell(stage), *_steady_cells(record.steadiness))
+        for stage, record in records.items()
+        if record
+    )
+    if not rows:
+        return None
+    return Table(
+        "How steady the machine was. A slow spell is an unbroken run of visits whose control"
+        f" network was more than {SPELL_PERCENT:g} % slower than at its best; a visit is"
+        " interrupted where something else ran on its core meanwhile.",
+        columns("Stage", "~It stopped because", "#Sweeps", "#Sweeps disagree by", "#Slow spells",
+                "#Visits in them", "#Longest", "#Visits interrupted"),
+        rows,
+    )  # fmt: skip
+
+
+def _steady_cells(steady: Steadiness | None) -> tuple[Cell, ...]:
+    if steady is None:
+        return (Cell("not recorded", tone="muted"), *[Cell("–")] * 6)
+    interrupted = steady.interrupted_percent
+    return (
+        Cell(_STOPPED[steady.stopped], tone="" if steady.stopped == "agreed" else "warn"),
+        Cell(str(steady.sweeps), steady.sweeps),
+        Cell(percent(steady.disagreement_percent, 2), steady.disagreement_percent),
+        Cell(integer(steady.spells) if steady.spells else "none", steady.spells),
+        Cell(percent(steady.disturbed_percent), steady.disturbed_percent),
+        Cell(_longest(steady), steady.longest_spell_s),
+        Cell("not counted", tone="muted")
+        if interrupted is None
+        else Cell(percent(interrupted), interrupted),
+    )
+
+
+def _longest(steady: Steadiness) -> str:
+    if not steady.spells:
+        return "–"
+    return duration(steady.longest_spell_s) if steady.longest_spell_s > 0 else "one visit"
+
+
+def _protocols(inputs: ReportInputs) -> dict[str, TimingProtocol]:
+    records = {"profile": inputs.profile, "benchmark": inputs.benchmark}
+    return {stage: record.protocol for stage, record in records.items() if record}
+
+
+def _protocol_table(protocols: dict[str, TimingProtocol]) -> Table:
+    rows = []
+    for name in TimingProtocol.model_fields:
+        values = [float(getattr(protocol, name)) for protocol in protocols.values()]
+        words = PROTOCOL_WORDS.get(name, name)
+        rows.append((Cell(words), *(Cell(f"{value:g}", value) for value in values)))
+    titles = columns("~Setting", *(f"#{stage}" for stage in protocols))
+    return Table("The timing protocol.", titles, tuple(rows))
+
+
+def _controls(inputs: ReportInputs) -> dict[str, LatencyStats]:
+    records = {"profile": inputs.profile, "verify": inputs.verify, "benchmark": inputs.benchmark}
+    return {stage: record.control for stage, record in records.items() if record}
+
+
+def _control_table(controls: dict[str, LatencyStats]) -> Table:
+    first = next(iter(controls.values()))
+    rows = tuple(
+        (
+            Cell(stage),
+            Cell(plus_minus(stats.typical, stats.std, "ms"), stats.typical),
+            Cell("–")
+            if stats is first
+            else Cell(signed_percent(100 * (stats.typical / first.typical - 1)), stats.typical),
+            Cell("–") if stats.median is None else Cell(milliseconds(stats.median), stats.median),
+            Cell(percent(100 * stats.cov), stats.cov),
+            Cell(integer(stats.n), stats.n),
+        )
+        for stage, stats in controls.items()
+    )
+    titles = columns("Stage", "#Typical", "#Drift", "#Median", "#Scatter (CoV)", "#Runs")
+    caption = (
+        "The control network, the same file in every stage: what drifts here is the machine, not"
+        " the models."
+    )
+    return Table(caption, titles, rows)
+
+
+def _table_facts(profile: ProfileRecord) -> Table:
+    calibration = profile.calibration
+    honesty = calibration.honesty
+    return pairs_table(
+        "The latency table.",
+        [
+            ("file", profile.table),
+            ("target", profile.target),
+            ("space", f"{profile.space}, {profile.resolution}², {profile.num_classes} classes"),
+            ("operators measured", integer(profile.operators)),
+            ("visits measured", integer(profile.visits_measured)),
+            ("visits of earlier measurements reused", integer(profile.visits_reused)),
+            ("calibration networks", integer(len(calibration.networks))),
+            ("operators' times from", METHODS[calibration.method]),
+            ("mean absolute error, leave-one-out", percent(honesty.mape_percent)),
+            ("… of a line through MACs alone", percent(honesty.flops_mape_percent)),
+            (f"reference {profile.reference_name}", milliseconds(profile.reference_latency_ms)),
+        ],
+    )

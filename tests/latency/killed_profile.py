@@ -1,0 +1,34 @@
+"""A profile small enough to be killed many times; `test_killed_profile.py` runs it in a process."""
+
+from pipeline.device import Target
+from pipeline.latency.profiling import profile
+from pipeline.measure import TimingProtocol
+from pipeline.space import get_space
+
+# Both numbers of sweeps alike, so that every run makes the same visits.
+PROTOCOL = TimingProtocol(
+    sweeps=60,
+    min_sweeps=60,
+    unsteady_percent=1000,
+    sweep_interval_s=0,
+    warm_runs=0,
+    runs=2,
+    burst_ms=0,
+    warmup_ms=0,
+    control_runs=1,
+)
+
+
+def main() -> None:
+    profile(
+        get_space("cream").narrowed(max_depth=2, operators=["mb4_3x3", "mb6_3x3"]),
+        Target.parse("host/onnxruntime-fp32-b1-t1"),
+        resolution=32,
+        num_classes=10,
+        protocol=PROTOCOL,
+        calibration_networks=8,
+    )
+
+
+if __name__ == "__main__":
+    main()
