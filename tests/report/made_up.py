@@ -6,13 +6,10 @@ import numpy as np
 
 from pipeline.architecture_file import published
 from pipeline.cost import architecture_cost
-from pipeline.device import Environment
-from pipeline.measure import LatencyStats, TimingProtocol
+from pipeline.measure import TimingProtocol
 from pipeline.records import (
     BenchmarkRecord,
     BenchmarkResult,
-    Calibration,
-    CalibrationNetwork,
     Candidate,
     DatasetRecord,
     EpochRecord,
@@ -22,7 +19,6 @@ from pipeline.records import (
     Limits,
     Parity,
     Preprocessing,
-    ProfileRecord,
     RetrainRecord,
     SearchRecord,
     TrainRecord,
@@ -30,55 +26,22 @@ from pipeline.records import (
     VerifyRecord,
 )
 from pipeline.report import ReportInputs
-from pipeline.space import Architecture, get_space
+from pipeline.space import Architecture
+from tests.report.made_up_measuring import (
+    RESOLUTION,
+    TARGET,
+    environment,
+    profile_record,
+    random_architecture,
+    stats,
+    steadiness,
+    true_latency_ms,
+)
 
-TARGET = "host/onnxruntime-fp32-b1-t1"
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
            "Ankle boot")  # fmt: skip
 LIMIT_MS = 0.36
 LIMIT_MACS = 16e6
-RESOLUTION = 64
-
-
-def environment() -> Environment:
-    return Environment(
-        device="made-up-cpu-2c",
-        cpu="Made-up CPU @ 2.0 GHz",
-        cpu_flags=("avx2", "avx512f", "avx512_vnni"),
-        cores=2,
-        memory_gib=7.8,
-        governor=None,
-        os="Linux 6.0",
-        python="3.11.9",
-        packages={"torch": "2.14.1", "timm": "1.0.31", "onnx": "1.23.0", "onnxruntime": "1.32.0"},
-    )
-
-
-def random_architecture(rng: np.random.Generator, depth: int = 3) -> Architecture:
-    operators = get_space("cream").operators
-    stages = tuple(
-        tuple(str(rng.choice(operators)) for _ in range(rng.integers(1, depth + 1)))
-        for _ in range(5)
-    )
-    return Architecture(space="cream", resolution=RESOLUTION, num_classes=10, stages=stages)
-
-
-def true_latency_ms(architecture: Architecture) -> float:
-    return 0.08 + 0.012 * architecture.depth + architecture_cost(architecture).macs / 9e7
-
-
-def stats(typical: float, n: int = 96, *, rng: np.random.Generator) -> LatencyStats:
-    return LatencyStats(
-        typical=typical,
-        std=0.006 * typical,
-        median=1.03 * typical,
-        mean=1.08 * typical,
-        min=0.985 * typical,
-        p90=1.16 * typical if n >= 64 else None,
-        p99=1.7 * typical if n >= 662 else None,
-        cov=0.05 + 0.05 * float(rng.random()),
-        n=n,
-    )
 
 
 def prediction(architecture: Architecture, rng: np.random.Generator) -> LatencyPrediction:
@@ -116,52 +79,6 @@ def epochs(count: int, start: float, end: float) -> tuple[EpochRecord, ...]:
             images_per_second=1480.0 + 20 * index,
         )
         for index, at in enumerate(progress)
-    )
-
-
-def profile_record(rng: np.random.Generator) -> ProfileRecord:
-    networks = []
-    for depth in (1, 2, 2, 3, 3, 4, 4, 5, 6, 6):
-        architecture = random_architecture(rng, depth)
-        measured = true_latency_ms(architecture) * (1 + 0.008 * float(rng.standard_normal()))
-        networks.append(
-            CalibrationNetwork(
-                architecture=architecture,
-                macs=architecture_cost(architecture).macs,
-                operator_sum_ms=0.9 * measured,
-                measured_ms=measured,
-                predicted_ms=measured * (1 + 0.016 * float(rng.standard_normal())),
-            )
-        )
-    return ProfileRecord(
-        target=TARGET,
-        table="latency_tables/made-up-cpu-2c/onnxruntime-fp32-b1-t1.jsonl",
-        space="cream",
-        resolution=RESOLUTION,
-        num_classes=10,
-        protocol=TimingProtocol(),
-        operators=63,
-        visits_measured=876,
-        visits_reused=0,
-        control=stats(0.26, 4000, rng=rng),
-        calibration=Calibration(
-            space="cream",
-            resolution=RESOLUTION,
-            num_classes=10,
-            max_depth=6,
-            scale=1.0834,
-            offset_ms=0.0131,
-            per_block_ms=0.0042,
-            relative_std=0.019,
-            mape_percent=1.53,
-            max_error_percent=3.9,
-            flops_mape_percent=5.72,
-            networks=tuple(networks),
-        ),
-        reference_latency_ms=0.264,
-        reference_name="cream-14",
-        seconds=143.2,
-        environment=environment(),
     )
 
 
@@ -235,6 +152,7 @@ def verify_record(search: SearchRecord, rng: np.random.Generator) -> VerifyRecor
         candidates=tuple(candidates),
         winner=1,
         control=stats(0.2625, 800, rng=rng),
+        steadiness=steadiness(stopped="budget", disagreement_percent=1.9, interrupted_percent=None),
         seconds=35.0,
         environment=environment(),
     )
@@ -280,7 +198,7 @@ def export_record(winner: Architecture) -> ExportRecord:
 
 
 def samples(typical: float, n: int, rng: np.random.Generator) -> tuple[float, ...]:
-    calm = typical * (0.985 + rng.gamma(1.5, 0.03, size=n))
+    calm = typical * (1.0 + rng.gamma(1.5, 0.03, size=n))
     calm[:: max(1, n // 9)] *= 1.9
     return tuple(float(round(value, 6)) for value in calm)
 
@@ -334,6 +252,14 @@ def benchmark_record(
         ),
         protocol=TimingProtocol(runs=56, max_runs=56),
         control=stats(0.2632, 1200, rng=rng),
+        steadiness=steadiness(
+            stopped="sweeps",
+            sweeps=24,
+            disagreement_percent=0.9,
+            spells=0,
+            disturbed_percent=0,
+            longest_spell_s=0,
+        ),
         seconds=40.0,
         environment=environment(),
     )

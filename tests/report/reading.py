@@ -1,9 +1,13 @@
-"""Reads a rendered page back, strictly: what is opened must be closed, in order."""
+"""Renders a page and reads it back, strictly: what is opened must be closed, in order."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+
+from pipeline.report import ReportInputs, summarise
+from pipeline.report.page import render_html
 
 VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
 
@@ -75,3 +79,18 @@ def read_html(text: str) -> Element:
     reader.close()
     assert len(reader.open) == 1, f"not closed: {[e.tag for e in reader.open[1:]]}"
     return reader.root
+
+
+def render(inputs: ReportInputs) -> str:
+    """The page of a run."""
+    return render_html(inputs, summarise(inputs))
+
+
+def words(page: Element, section: str) -> str:
+    """What a section says, spaces made plain."""
+    return plain(page.by_id(section).words)
+
+
+def plain(text: str) -> str:
+    """Text with every kind of space as one space."""
+    return re.sub(r"\s+", " ", text.replace("\u00a0", " ").replace("\u202f", " "))

@@ -31,6 +31,45 @@ def test_it_says_what_the_page_says() -> None:
     assert "Made-up CPU" in text
 
 
+def test_it_says_how_far_predictions_are_off_and_by_which_method() -> None:
+    text = render(made_up.inputs())
+    assert "## Predicted against measured" in text
+    assert "errs by 1.2 % on average; a line fitted to MACs alone by 7.2 %" in text
+    assert "held-out error 1.23 %" in text
+    figures = {cell.strip() for cell in re.findall(r"^\| ([^|]*) \|", text, re.MULTILINE)}
+    assert {
+        "networks",
+        "within 5 %",
+        "within 10 %",
+        "bias",
+        "inside the 80 % interval",
+        "measured truth, split-half",
+        "MACs alone: rank correlation",
+        "cost",
+    } <= figures
+    assert "| 83.3 % | Of two networks within 10 %" in text
+
+
+def test_it_says_what_single_runs_take_at_most() -> None:
+    text = render(made_up.inputs())
+    assert "| 0.405, at most 0.425 ms |" in text
+    assert "“at most” is an upper bound at 99 % confidence" in text
+
+
+def test_it_says_why_measuring_stopped() -> None:
+    text = render(made_up.inputs())
+    assert "| verify | the time was up, without agreeing | 11 | 1.90 % |" in text
+
+
+def test_a_table_of_another_machine_is_named_once() -> None:
+    inputs = made_up.inputs()
+    assert inputs.search is not None
+    search = inputs.search.model_copy(update={"foreign": ("cores was 2, is 4",)})
+    text = render(inputs.model_copy(update={"search": search}))
+    assert text.count("measured on another machine") == 1
+    assert "cores was 2, is 4" in text
+
+
 def test_it_fits_a_comment() -> None:
     names = tuple(f"a rather long name of class {i}" for i in range(1000))
     assert len(render(made_up.inputs(class_names=names))) < MOST_CHARACTERS / 4

@@ -10,42 +10,14 @@ import pytest
 from pipeline.records import Limits, VerifyRecord
 from pipeline.report import ReportInputs, summarise
 from pipeline.report.inputs import STAGES
-from pipeline.report.page import render_html
 from tests.report import made_up
-from tests.report.reading import Element, read_html
+from tests.report.reading import Element, plain, read_html, render, words
 
 ORDER = [
     "verdict", "figures", "front", "prediction", "model", "latency", "benchmark", "accuracy",
     "parity", "search", "method",
 ]  # fmt: skip
 MOST_BYTES = 2_000_000
-
-
-@pytest.fixture(scope="module")
-def inputs() -> ReportInputs:
-    return made_up.inputs()
-
-
-@pytest.fixture(scope="module")
-def html(inputs: ReportInputs) -> str:
-    return render(inputs)
-
-
-@pytest.fixture(scope="module")
-def page(html: str) -> Element:
-    return read_html(html)
-
-
-def render(inputs: ReportInputs) -> str:
-    return render_html(inputs, summarise(inputs))
-
-
-def words(page: Element, section: str) -> str:
-    return plain(page.by_id(section).words)
-
-
-def plain(text: str) -> str:
-    return re.sub(r"\s+", " ", text.replace("\u00a0", " ").replace("\u202f", " "))
 
 
 def without(inputs: ReportInputs, *stages: str) -> ReportInputs:
@@ -251,63 +223,6 @@ def test_the_front_shows_limits_verified_candidates_and_the_winner(page: Element
     assert "cream-14" not in front.words
 
 
-def test_predictions_stand_beside_the_baseline_that_counts_macs(page: Element) -> None:
-    prediction = words(page, "prediction")
-    assert "errs by 1.5 % on average; a line fitted to MACs alone by 5.7 %" in prediction
-    assert "stated uncertainty ±1.9 %" in prediction
-    plots = page.by_id("prediction").all("svg", role="img")
-    for plot in plots[:2]:
-        assert len(plot.all("circle", **{"class": "calibration"})) == 10
-        assert len(plot.all("polygon", **{"class": "within"})) == 5
-        assert len(plot.all("rect", **{"class": "benchmarked"})) == 1
-
-
-def test_a_table_worse_than_counting_is_admitted(inputs: ReportInputs) -> None:
-    assert inputs.profile is not None
-    worse = inputs.profile.calibration.model_copy(update={"flops_mape_percent": 1.2})
-    profile = inputs.profile.model_copy(update={"calibration": worse})
-    page = read_html(render(inputs.model_copy(update={"profile": profile})))
-    assert "no better than counting here" in words(page, "prediction")
-
-
-@pytest.mark.parametrize(
-    ("runs", "p90", "p99"), [(40, False, False), (96, True, False), (672, True, True)]
-)
-def test_only_percentiles_the_sample_supports(runs: int, p90: bool, p99: bool) -> None:
-    page = read_html(render(made_up.inputs(runs=runs)))
-    table = page.by_id("benchmark").all("table")[0]
-    headings = [plain(h.words).strip() for h in table.all("th")]
-    chosen = [plain(cell.words).strip() for cell in table.all("tbody")[0].all("tr")[0].all("td")]
-    values = dict(zip(headings, chosen, strict=True))
-    assert values["p90"].endswith("ms") is p90
-    assert values["p99"].endswith("ms") is p99
-    if not p99:
-        assert values["p99"] == "under 662 runs"
-    plot = page.by_id("latency").all("svg", role="img")[0]
-    assert bool(plot.all("polygon", **{"class": "stat-p90"})) is p90
-
-
-def test_a_failed_benchmark_is_a_row_with_its_reason(page: Element) -> None:
-    row = next(r for r in page.by_id("benchmark").all("tr") if "lcnet_100" in r.words)
-    assert "failed: node Conv_3 is not supported" in row.words
-    assert "failed" in words(page, "benchmark")
-
-
-def test_a_benchmark_in_which_the_chosen_network_failed(inputs: ReportInputs) -> None:
-    assert inputs.benchmark is not None
-    first, *others = inputs.benchmark.results
-    gone = first.model_copy(
-        update={"latency_ms": None, "samples_ms": (), "n": 0, "error": "no such kernel"}
-    )
-    record = inputs.benchmark.model_copy(update={"results": (gone, *others)})
-    changed = inputs.model_copy(update={"benchmark": record})
-    assert summarise(changed).main_check is not None
-    page = read_html(render(changed))
-    assert "the latency is that of its verification" in words(page, "verdict")
-    assert "The chosen network itself was not timed" in words(page, "latency")
-    assert "failed: no such kernel" in words(page, "benchmark")
-
-
 def test_candidates_dropped_at_verification_and_why(page: Element) -> None:
     search = words(page, "search")
     assert "5 candidates of the search measured on the device; 1 dropped" in search
@@ -332,35 +247,6 @@ def test_records_of_different_runs_are_noticed(inputs: ReportInputs) -> None:
     verify = inputs.verify.model_copy(update={"winner": 2})
     page = read_html(render(inputs.model_copy(update={"verify": verify})))
     assert "records of different runs are mixed" in words(page, "verdict")
-
-
-def test_the_method_explains_and_names_everything(page: Element) -> None:
-    method = words(page, "method")
-    for phrase in (
-        "“Typical” is the one latency",
-        "one MAC is two floating-point operations",
-        "visits to each model",
-        "Made-up CPU @ 2.0 GHz",
-        "avx2 avx512f avx512_vnni",
-        "onnxruntime 1.32.0",
-        "+1.0 %",  # drift of the control network
-        "python run_pipeline.py run --recipe made-up",
-        "0123456789abcdef" * 4,
-        "latency_tables/made-up-cpu-2c/onnxruntime-fp32-b1-t1.jsonl",
-        "54 000",
-        "ab" * 32,
-    ):
-        assert phrase in method, phrase
-
-
-def test_machines_that_differ_get_a_column_each(inputs: ReportInputs) -> None:
-    assert inputs.benchmark is not None
-    other = inputs.benchmark.environment.model_copy(update={"cpu": "Another CPU"})
-    record = inputs.benchmark.model_copy(update={"environment": other})
-    page = read_html(render(inputs.model_copy(update={"benchmark": record})))
-    table = next(t for t in page.by_id("method").all("table") if "Another CPU" in t.words)
-    headings = [h.words.strip() for h in table.all("th")]
-    assert headings == ["What", "profile, train, verify, retrain, export", "benchmark"]
 
 
 def test_a_travelling_limit_says_where_its_milliseconds_come_from(inputs: ReportInputs) -> None:

@@ -12,11 +12,6 @@ from pipeline.report.summary import sampling_std_percent
 from tests.report import made_up
 
 
-@pytest.fixture(scope="module")
-def inputs() -> ReportInputs:
-    return made_up.inputs()
-
-
 def test_figures_of_a_complete_run(inputs: ReportInputs) -> None:
     summary = summarise(inputs)
     assert inputs.verify is not None
@@ -37,6 +32,24 @@ def test_figures_of_a_complete_run(inputs: ReportInputs) -> None:
     assert summary.parity is not None
     assert summary.parity.top1_agreement == 1.0
     assert [file.path for file in summary.files][-1] == "runs/made-up/export/model.onnx"
+
+
+def test_the_honesty_of_the_table_and_how_it_was_had(inputs: ReportInputs) -> None:
+    summary = summarise(inputs)
+    assert inputs.profile is not None
+    assert summary.honesty == inputs.profile.calibration.honesty
+    assert summary.method == "isolated"
+    assert [entry.method for entry in summary.methods] == ["isolated", "in_context"]
+    without = summarise(inputs.model_copy(update={"profile": None}))
+    assert (without.honesty, without.method, without.methods) == (None, None, ())
+
+
+def test_differences_of_a_table_of_elsewhere(inputs: ReportInputs) -> None:
+    assert inputs.search is not None
+    assert summarise(inputs).foreign == ()
+    search = inputs.search.model_copy(update={"foreign": ("cpu was 'A', is 'B'",)})
+    told = summarise(inputs.model_copy(update={"search": search}))
+    assert told.foreign == ("cpu was 'A', is 'B'",)
 
 
 def test_the_benchmark_decides_over_verification(inputs: ReportInputs) -> None:

@@ -37,6 +37,10 @@ def test_json_holds_the_summary_and_all_inputs(tmp_path: Path) -> None:
     assert summary["limit_ms"] == made_up.LIMIT_MS
     assert summary["measured_ms"] == 0.349
     assert set(summary["predicted_ms"]) >= {"typical", "std"}
+    assert summary["honesty"]["within_5_percent"] == 100.0
+    assert summary["honesty"] == document["inputs"]["profile"]["calibration"]["honesty"]
+    assert [entry["method"] for entry in summary["methods"]] == ["isolated", "in_context"]
+    assert summary["foreign"] == []
     assert summary["macs"] > 1e6
     assert summary["params"] > 1e6
     assert summary["test_accuracy_percent"] == 92.41

@@ -1,0 +1,165 @@
+"""What was measured and how: percentiles with bounds, failures, steadiness, machines."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pipeline.gpu import Gpu
+from pipeline.measure import TimingProtocol
+from pipeline.report import ReportInputs, summarise
+from pipeline.report.timing import PROTOCOL_WORDS
+from tests.report import made_up
+from tests.report.reading import Element, plain, read_html, render, words
+
+
+@pytest.mark.parametrize(
+    ("runs", "supported"),
+    [
+        (9, ()),
+        (40, ("median",)),
+        (96, ("median", "p90")),
+        (200, ("median", "p90", "p95")),
+        (672, ("median", "p90", "p95", "p99")),
+    ],
+)
+def test_only_percentiles_the_sample_supports(runs: int, supported: tuple[str, ...]) -> None:
+    page = read_html(render(made_up.inputs(runs=runs)))
+    table = page.by_id("benchmark").all("table")[0]
+    headings = [plain(h.words).strip() for h in table.all("th")]
+    chosen = [plain(cell.words).strip() for cell in table.all("tbody")[0].all("tr")[0].all("td")]
+    values = dict(zip(headings, chosen, strict=True))
+    plot = page.by_id("latency").all("svg", role="img")[0]
+    for name, least in (("median", 11), ("p90", 64), ("p95", 130), ("p99", 662)):
+        shown = values[name.capitalize() if name == "median" else name]
+        if name in supported:
+            assert re.fullmatch(r"0\.\d+, at most 0\.\d+ ms", shown)
+        else:
+            assert shown == f"under {least} runs"
+        if name != "p99":  # beyond the right edge
+            assert bool(plot.all("polygon", **{"class": f"stat-{name}"})) is (name in supported)
+
+
+def test_bounds_of_percentiles_stand_in_captions(page: Element) -> None:
+    assert (
+        "Of made-up-cream, at 99 % confidence: half of runs at most 0.377 ms, 90 % of runs at most"
+        " 0.425 ms, 95 % of runs at most 0.476 ms, 99 % of runs at most 0.623 ms."
+    ) in words(page, "latency")
+    assert (
+        "“At most” is an upper bound at 99 % confidence, of independent runs. Runs a percentile"
+        " needs for one: median 11, p90 64, p95 130, p99 662; with fewer there is none."
+    ) in words(page, "benchmark")
+
+
+def test_a_percentile_without_a_bound_is_shown_without_one(inputs: ReportInputs) -> None:
+    assert inputs.benchmark is not None
+    chosen, *others = inputs.benchmark.results
+    assert chosen.latency_ms is not None
+    bare = {f"{name}_bound": None for name in ("median", "p90", "p95", "p99")}
+    plainer = chosen.model_copy(update={"latency_ms": chosen.latency_ms.model_copy(update=bare)})
+    record = inputs.benchmark.model_copy(update={"results": (plainer, *others)})
+    page = read_html(render(inputs.model_copy(update={"benchmark": record})))
+    row = page.by_id("benchmark").all("tbody")[0].all("tr")[0]
+    assert "at most" not in row.words
+    assert "confidence" not in words(page, "latency")
+
+
+def test_why_measuring_stopped_and_how_steady_the_machine_was(page: Element) -> None:
+    table = next(
+        t for t in page.by_id("method").all("table") if "slow spell" in t.all("caption")[0].words
+    )
+    rows = [[plain(c.words).strip() for c in r.all("td")] for r in table.all("tr")[1:]]
+    assert rows == [
+        ["profile", "sweeps agreed", "11", "0.43 %", "3", "4.2 %", "7.5 s", "12.5 %"],
+        ["verify", "the time was up, without agreeing", "11", "1.90 %", "3", "4.2 %", "7.5 s",
+         "not counted"],
+        ["benchmark", "all sweeps were made, without agreeing", "24", "0.90 %", "none", "0.0 %",
+         "–", "12.5 %"],
+    ]  # fmt: skip
+
+
+def test_a_stage_that_kept_no_steadiness_says_so(inputs: ReportInputs) -> None:
+    assert inputs.verify is not None
+    verify = inputs.verify.model_copy(update={"steadiness": None})
+    method = words(read_html(render(inputs.model_copy(update={"verify": verify}))), "method")
+    assert "verify not recorded – – – – – –" in method
+
+
+def test_a_spell_of_a_single_visit_lasts_no_time(inputs: ReportInputs) -> None:
+    assert inputs.profile is not None
+    steadiness = made_up.steadiness(spells=1, longest_spell_s=0.0)
+    profile = inputs.profile.model_copy(update={"steadiness": steadiness})
+    method = words(read_html(render(inputs.model_copy(update={"profile": profile}))), "method")
+    assert "one visit" in method
+
+
+def test_every_setting_of_the_protocol_has_words() -> None:
+    assert set(PROTOCOL_WORDS) == set(TimingProtocol.model_fields)
+
+
+def test_a_failed_benchmark_is_a_row_with_its_reason(page: Element) -> None:
+    row = next(r for r in page.by_id("benchmark").all("tr") if "lcnet_100" in r.words)
+    assert "failed: node Conv_3 is not supported" in row.words
+    assert "failed" in words(page, "benchmark")
+
+
+def test_a_benchmark_in_which_the_chosen_network_failed(inputs: ReportInputs) -> None:
+    assert inputs.benchmark is not None
+    first, *others = inputs.benchmark.results
+    gone = first.model_copy(
+        update={"latency_ms": None, "samples_ms": (), "n": 0, "error": "no such kernel"}
+    )
+    record = inputs.benchmark.model_copy(update={"results": (gone, *others)})
+    changed = inputs.model_copy(update={"benchmark": record})
+    assert summarise(changed).main_check is not None
+    page = read_html(render(changed))
+    assert "the latency is that of its verification" in words(page, "verdict")
+    assert "The chosen network itself was not timed" in words(page, "latency")
+    assert "failed: no such kernel" in words(page, "benchmark")
+
+
+def test_the_method_explains_and_names_everything(page: Element) -> None:
+    method = words(page, "method")
+    for phrase in (
+        "“Typical” is the one latency",
+        "one MAC is two floating-point operations",
+        "visits to each model",
+        "Made-up CPU @ 2.0 GHz",
+        "avx2 avx512f avx512_vnni",
+        "onnxruntime 1.32.0",
+        "+1.0 %",  # drift of the control network
+        "python run_pipeline.py run --recipe made-up",
+        "0123456789abcdef" * 4,
+        "latency_tables/made-up-cpu-2c/onnxruntime-fp32-b1-t1.jsonl",
+        "54 000",
+        "ab" * 32,
+    ):
+        assert phrase in method, phrase
+
+
+def test_machines_that_differ_get_a_column_each(inputs: ReportInputs) -> None:
+    assert inputs.benchmark is not None
+    other = inputs.benchmark.environment.model_copy(update={"cpu": "Another CPU"})
+    record = inputs.benchmark.model_copy(update={"environment": other})
+    page = read_html(render(inputs.model_copy(update={"benchmark": record})))
+    table = next(t for t in page.by_id("method").all("table") if "Another CPU" in t.words)
+    headings = [h.words.strip() for h in table.all("th")]
+    assert headings == ["What", "profile, train, verify, retrain, export", "benchmark"]
+
+
+def test_a_gpu_s_momentary_clock_makes_no_other_machine(inputs: ReportInputs) -> None:
+    assert inputs.benchmark is not None
+    fields = {"gpu": Gpu(name="Made-up GPU", clock_sm_mhz=300), "huge_pages": "madvise"}
+    here = inputs.benchmark.environment.model_copy(update=fields)
+    gpu = Gpu(name="Made-up GPU", clock_sm_mhz=1980)
+    later = here.model_copy(update={"gpu": gpu})
+    records = {
+        stage: record.model_copy(update={"environment": later if stage == "verify" else here})
+        for stage in inputs.environments()
+        if (record := getattr(inputs, stage))
+    }
+    page = read_html(render(inputs.model_copy(update=records)))
+    table = next(t for t in page.by_id("method").all("table") if "Made-up GPU" in t.words)
+    assert len(table.all("th")) == 2
+    assert "huge pages madvise" in words(page, "method")
