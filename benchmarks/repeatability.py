@@ -26,7 +26,8 @@ from pipeline.campaign import CONTROL_NETWORK, run_campaign
 from pipeline.console import progress_bars
 from pipeline.device import Target, host_slug
 from pipeline.export_cache import export_all
-from pipeline.measure import TimingProtocol, Visit, reduce_visits
+from pipeline.latency_stats import Visit, reduce_visits
+from pipeline.measure import TimingProtocol
 
 NETWORKS = {"cream-14": 32, "cream-43": 96, "cream-114": 64, "cream-287": 224}
 # Measured on the machine of docs/measuring.md, with room for another moment.

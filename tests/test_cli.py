@@ -15,7 +15,7 @@ from pipeline.cost import architecture_cost
 from pipeline.device import Target, host_slug
 from pipeline.journal import Journal
 from pipeline.latency.model import save_calibration
-from pipeline.measure import Visit
+from pipeline.latency_stats import Visit
 from pipeline.space import Architecture, get_space
 from tests.latency import synthetic
 
@@ -54,7 +54,7 @@ def write(path: str, value: object) -> str:
 def table_of(entries: int) -> Path:
     """A made-up table with so many operators of the smallest network."""
     path = Path("latency_tables") / host_slug() / "onnxruntime-fp32-b1-t1.jsonl"
-    header = {"device": host_slug(), "target": Target.parse(HOST).setting}
+    header = synthetic.header(Target.parse(HOST))
     walk = Architecture.model_validate(SMALL).operators()
     with Journal(path, header) as journal:
         for sweep in range(3):
@@ -75,10 +75,11 @@ def table_of(entries: int) -> Path:
 
 def table_that_lacks_an_operator() -> None:
     """A made-up, calibrated table of all that the smallest network holds, but for one block."""
+    others = get_space("cream").narrowed(max_depth=2, operators=["mb4_5x5"])
     walk = Architecture.model_validate(SMALL).operators()
-    path = synthetic.write_table(synthetic.times_of(placed.spec for placed in walk[:-2]))
-    calibration = synthetic.calibration(get_space("cream"), 32, 10)
-    save_calibration(path, synthetic.TARGET, calibration)
+    specs = [*(placed.spec for placed in walk[:-2]), *others.distinct_operators(32, 10)]
+    path = synthetic.write_table(synthetic.times_of(specs))
+    save_calibration(path, synthetic.TARGET, synthetic.calibration(others, 32, 10))
 
 
 class Bomb:
@@ -311,7 +312,11 @@ def test_devices_lists_runtimes_and_profiles(run: Run) -> None:
     assert told["host"] == host_slug()
     assert {"onnxruntime"} <= {runtime["name"] for runtime in told["runtimes"]}
     assert [profile["name"] for profile in told["profiles"]] == ["mine"]
-    assert host_slug() in run("devices")[1]
+    assert {"gpu", "huge_pages", "virtual_machine"} <= set(told["environment"])
+    words = run("devices")[1]
+    assert host_slug() in words
+    assert "GPU: " in words
+    assert "huge pages: " in words
 
 
 def test_an_interrupt_says_that_the_command_goes_on(

@@ -122,7 +122,7 @@ def _imported(path: Path) -> set[str]:
 
 def test_the_extras_are_those_the_documents_name():
     extras = set(PROJECT["project"]["optional-dependencies"])
-    assert extras == {"data", "dev", "openvino", "tensorrt"}
+    assert extras == {"data", "dev", "openvino", "parquet", "tensorrt"}
     named = {
         extra
         for path, text in text_files()

@@ -17,6 +17,7 @@ SMALLER = {
     "--recipe demo": "--recipe tiny.yaml",
     "--resolution 224": "--resolution 32 --sweeps 3",
     "latency_of_cream_14=1.0": "latency_of_cream_14=4.0",
+    "runs/demo": "runs/tiny",
 }
 
 
@@ -31,7 +32,7 @@ def commands() -> list[str]:
 def test_the_readme_shows_every_use() -> None:
     verbs = {line.split()[2] for line in commands()}
     assert {"devices", "profile", "predict", "run", "search", "retrain", "export"} <= verbs
-    assert {"verify", "benchmark", "report"} <= verbs
+    assert {"verify", "benchmark", "report", "compare"} <= verbs
 
 
 @pytest.mark.slow
@@ -51,5 +52,7 @@ def test_every_command_runs(tmp_path: Path) -> None:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        # A table of three sweeps is no table to rely on, and may well be found stale.
+        told = done.returncode == 1 and "stale" in done.stdout if "--check" in line else False
+        assert done.returncode == 0 or told, f"{line}\n{done.stderr}"
         assert done.stdout.strip(), line

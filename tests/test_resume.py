@@ -21,7 +21,7 @@ name: tiny
 data: {dataset: digits}
 space: {name: cream, resolution: 32, max_depth: 1}
 limits: {latency_of_cream_14: 5}
-profile: {calibration_networks: 5, protocol: {sweeps: 3}}
+profile: {calibration_networks: 8, protocol: {sweeps: 3, sweep_interval_s: 0}}
 train: {epochs: 3}
 score: {images: 100, recalibration_images: 64}
 search: {population: 6, generations: 2}

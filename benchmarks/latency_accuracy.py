@@ -1,0 +1,403 @@
+"""How far off predicted latencies are, on random networks that no fit has seen.
+
+    python benchmarks/latency_accuracy.py --resolution 224 --networks 60 --seed 1 --check
+
+A table is measured and calibrated in a scratch directory, and in the same sweeps random networks
+of the space, which are the truth. With `--existing` the table that is there is used instead, as a
+user would a day later: checked for drift first, then set against networks measured now. Where the
+truth itself is too noisy to judge by, the answer is exit code 3.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from scipy.stats import binom
+
+from pipeline.architecture_file import published
+from pipeline.calibration_record import Calibration, Honesty
+from pipeline.campaign import CONTROL_NETWORK, Campaign, run_campaign
+from pipeline.console import progress_bars
+from pipeline.cost import architecture_cost
+from pipeline.device import Target, host_slug
+from pipeline.encoding import Floats, encode
+from pipeline.errors import PipelineError
+from pipeline.export_cache import export_all
+from pipeline.latency.calibration import Measured, OperatorTimes, calibrate
+from pipeline.latency.checking import check as check_drift
+from pipeline.latency.honesty import Judged, judge, line_on_macs
+from pipeline.latency.in_context import in_context_ms
+from pipeline.latency.model import LatencyModel
+from pipeline.latency.profiling import profile
+from pipeline.latency.sampling import sample_networks
+from pipeline.latency.table import LatencyTable, network_key
+from pipeline.latency_stats import split_half_percent
+from pipeline.measure import TimingProtocol
+from pipeline.progress import ProgressFactory
+from pipeline.space import Architecture, get_space
+
+SPACE, CLASSES = "cream", 1000
+NOISY = 3
+MOST_SPLIT_HALF_PERCENT = 1.0
+MOST_COST_S = 90.0
+# The truth is visited this often even where sweeps agree sooner.
+PROTOCOL = TimingProtocol(min_sweeps=12)
+COSTS_AT = (8, 12, 16, 20, 24)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Random networks and what they took."""
+
+    networks: Sequence[Architecture]
+    latency_ms: Floats
+    split_half_percent: float
+    date: str
+
+    def judged(
+        self, predicted_ms: Floats, std_ms: Floats, flops_ms: Floats, cost_s: float
+    ) -> Honesty:
+        """Judges predictions of these networks."""
+        macs = _macs(self.networks)
+        return judge(
+            Judged(predicted_ms, std_ms, self.latency_ms, macs),
+            flops_ms,
+            split_half_percent=self.split_half_percent,
+            date=self.date,
+            cost_s=cost_s,
+        )
+
+
+def floors(resolution: int) -> dict[str, Callable[[Honesty], bool]]:
+    """What must hold, by the figure's name."""
+    most_mape = {224: 2.0, 160: 2.5, 96: 3.5, 64: 4.5}.get(resolution, 6.0)
+    found: dict[str, Callable[[Honesty], bool]] = {
+        f"MAPE <= {most_mape:g} %": lambda h: h.mape_percent <= most_mape,
+        "MAPE <= 75 % of that of MACs alone": lambda h: (
+            h.mape_percent <= 0.75 * h.flops_mape_percent
+        ),
+        "80 % interval holds 80 +- 8 %, as far as so few networks tell": lambda h: _may_cover(
+            h, 72, 88
+        ),
+        f"table and calibration <= {MOST_COST_S:g} s": lambda h: h.cost_s <= MOST_COST_S,
+    }
+    if resolution == 224:
+        found |= {
+            ">= 98 % within 5 %": lambda h: h.within_5_percent >= 98,
+            "max <= 8 %": lambda h: h.max_percent <= 8,
+            "tau >= 0.98": lambda h: h.kendall_tau >= 0.98,
+            "pair10 >= 91 %": lambda h: h.pair10_percent is None or h.pair10_percent >= 91,
+        }
+    return found
+
+
+def _may_cover(honesty: Honesty, low_percent: float, high_percent: float) -> bool:
+    """Whether the share inside is compatible with a true one between the bounds (p >= 5 %)."""
+    inside = round(honesty.coverage_percent / 100 * honesty.networks)
+    fewest = binom.ppf(0.05, honesty.networks, low_percent / 100)
+    most = binom.ppf(0.95, honesty.networks, high_percent / 100)
+    return bool(fewest <= inside <= most)
+
+
+def main(
+    target: str = "host/onnxruntime-fp32-b1-t1",
+    resolution: int = 224,
+    networks: Annotated[int, typer.Option(min=10, help="Networks nobody calibrates on.")] = 60,
+    seed: Annotated[int, typer.Option(help="Decides which networks these are.")] = 1,
+    existing: Annotated[
+        bool, typer.Option("--existing", help="Use the table that is there, checked for drift.")
+    ] = False,
+    plots: Annotated[
+        Path | None, typer.Option(help="Draw the pictures of docs/measuring.md into this folder.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    check: Annotated[bool, typer.Option(help="Exit 1 where a floor is missed.")] = False,
+) -> None:
+    """Prints the error of each way to predict latency, on networks none of them has seen."""
+    measured_on = Target.parse(target)
+    truth_networks = sample_networks(get_space(SPACE), resolution, CLASSES, networks, seed=seed)
+    with progress_bars() as progress:
+        if existing:
+            found = _with_existing_table(measured_on, resolution, truth_networks, progress)
+        else:
+            with _scratch_directory():
+                found = _with_fresh_table(measured_on, resolution, truth_networks, progress, seed)
+    told = {
+        "target": target,
+        "device": host_slug(),
+        "resolution": resolution,
+        "networks": networks,
+        "seed": seed,
+        **found,
+    }
+    honesty = Honesty.model_validate(found["honesty"])
+    _tell(told, honesty, as_json=as_json)
+    if plots and not existing:
+        from accuracy_plots import draw
+
+        draw(told, plots)
+    if honesty.split_half_percent > MOST_SPLIT_HALF_PERCENT:
+        sys.stderr.write(
+            f"inconclusive: noise. Two halves of the truth disagree by "
+            f"{honesty.split_half_percent:.2f} %, more than {MOST_SPLIT_HALF_PERCENT} %\n"
+        )
+        raise typer.Exit(NOISY)
+    missed = [name for name, holds in floors(resolution).items() if not holds(honesty)]
+    if check and missed:
+        sys.stderr.write(f"missed: {'; '.join(missed)}\n")
+        raise typer.Exit(1)
+
+
+def _with_fresh_table(
+    target: Target,
+    resolution: int,
+    networks: Sequence[Architecture],
+    progress: ProgressFactory,
+    seed: int,
+) -> dict[str, object]:
+    record = profile(
+        get_space(SPACE),
+        target,
+        resolution=resolution,
+        num_classes=CLASSES,
+        protocol=PROTOCOL,
+        held_out=networks,
+        seed=seed,
+        export_progress=progress("exporting"),
+        progress=progress("measuring"),
+    )
+    table = LatencyTable.read(target)
+    calibration = record.calibration
+    truth = _truth_in(table, networks)
+    methods = _methods(table, calibration, truth)
+    return {
+        "honesty": methods[f"{calibration.method}, calibrated"].model_dump(mode="json"),
+        "stated": calibration.honesty.model_dump(mode="json"),
+        "method": calibration.method,
+        "steadiness": record.steadiness.model_dump(mode="json"),
+        "methods": {name: h.model_dump(mode="json") for name, h in methods.items()},
+        "cost_against_error": _cost_against_error(table, calibration, truth),
+    }
+
+
+def _with_existing_table(
+    target: Target, resolution: int, networks: Sequence[Architecture], progress: ProgressFactory
+) -> dict[str, object]:
+    drift = check_drift(target, progress=progress("checking the table"))
+    model = LatencyModel.read(target)
+    calibration = model.calibration(SPACE, resolution, CLASSES)
+    control, *models = export_all(
+        [published(CONTROL_NETWORK), *networks], batch=target.batch, progress=progress("exporting")
+    )
+    subjects = {network_key(n): folder for n, folder in zip(networks, models, strict=True)}
+    with tempfile.TemporaryDirectory() as scratch:
+        campaign = run_campaign(
+            subjects, control, target, PROTOCOL, Path(scratch) / "visits.jsonl",
+            progress=progress("measuring"),
+        )  # fmt: skip
+    truth = _truth_of(campaign, networks)
+    rows = encode(get_space(SPACE), networks)
+    predicted_ms, std_ms = model.predict_batch(get_space(SPACE), rows, CLASSES)
+    flops_ms = model.scale * _line(calibration, networks)
+    honesty = truth.judged(predicted_ms, std_ms, flops_ms, calibration.honesty.cost_s)
+    unscaled = truth.judged(
+        predicted_ms / model.scale, std_ms, flops_ms, calibration.honesty.cost_s
+    )
+    return {
+        "honesty": honesty.model_dump(mode="json"),
+        "stated": calibration.honesty.model_dump(mode="json"),
+        "method": calibration.method,
+        "steadiness": campaign.steadiness.model_dump(mode="json"),
+        "drift": drift.model_dump(mode="json"),
+        "methods": {
+            f"{calibration.method}, calibrated": honesty.model_dump(mode="json"),
+            "… without the check's scale": unscaled.model_dump(mode="json"),
+        },
+    }
+
+
+def _truth_in(table: LatencyTable, networks: Sequence[Architecture]) -> Truth:
+    """The truth that was measured in the table's own sweeps."""
+    stats = [table.entries[network_key(network)] for network in networks]
+    halves = {network_key(n): s.sweep_minima_ms for n, s in zip(networks, stats, strict=True)}
+    return Truth(
+        networks,
+        np.array([s.typical for s in stats]),
+        _split_half(halves),
+        time.strftime("%Y-%m-%d", time.gmtime()),
+    )
+
+
+def _truth_of(campaign: Campaign, networks: Sequence[Architecture]) -> Truth:
+    keys = [network_key(network) for network in networks]
+    return Truth(
+        networks,
+        np.array([campaign.stats[key].typical for key in keys]),
+        split_half_percent({key: campaign.visits[key] for key in keys}),
+        time.strftime("%Y-%m-%d", time.gmtime()),
+    )
+
+
+def _split_half(minima_ms: dict[str, tuple[float, ...]]) -> float:
+    apart = []
+    for minima in minima_ms.values():
+        even, odd = min(minima[::2]), min(minima[1::2])
+        apart.append(abs(even - odd) / ((even + odd) / 2))
+    return float(100 * np.mean(apart))
+
+
+def _methods(table: LatencyTable, calibration: Calibration, truth: Truth) -> dict[str, Honesty]:
+    """Each way to predict, judged on the same networks."""
+    cost_s = calibration.honesty.cost_s
+    flops_ms = _line(calibration, truth.networks)
+    unsure = np.full(len(flops_ms), np.inf)
+    found = {"MACs alone, a line": truth.judged(flops_ms, unsure, flops_ms, cost_s)}
+    for method, times in _times(table, calibration).items():
+        words = method.replace("_", " ")
+        sums = _sums(times.all_ms, truth.networks)
+        found[f"{words}, summed"] = truth.judged(sums, unsure, flops_ms, cost_s)
+        fitted = _scaled(times, calibration, truth.networks)
+        found[f"{words}, scale + offset + depth"] = truth.judged(fitted, unsure, flops_ms, cost_s)
+        alone = _recalibrated({method: times}, calibration, _everything(calibration))
+        predicted = _predict(table, alone, truth.networks)
+        found[f"{method}, calibrated"] = truth.judged(*predicted, flops_ms, cost_s)
+    return found
+
+
+def _cost_against_error(
+    table: LatencyTable, calibration: Calibration, truth: Truth
+) -> list[dict[str, float]]:
+    """Held-out error by number of calibration networks, with what measuring them costs."""
+    times = _times(table, calibration)[calibration.method]
+    flops_ms = _line(calibration, truth.networks)
+    # Both extremes first: without them the fit would not reach over the whole space.
+    by_macs = np.argsort([network.macs for network in calibration.networks])
+    rest = np.random.default_rng(0).permutation(by_macs[1:-1])
+    order = np.concatenate([by_macs[[0, -1]], rest])
+    found = []
+    for count in COSTS_AT:
+        if count > len(order):
+            break
+        some = _recalibrated({calibration.method: times}, calibration, order[:count].tolist())
+        share = count / len(order)
+        told = truth.judged(*_predict(table, some, truth.networks), flops_ms, 0.0)
+        found.append(
+            {
+                "calibration_networks": count,
+                "cost_s": share * calibration.honesty.cost_s,
+                "mape_percent": told.mape_percent,
+                "max_percent": told.max_percent,
+            }
+        )
+    return found
+
+
+def _times(table: LatencyTable, calibration: Calibration) -> dict[str, OperatorTimes]:
+    space = get_space(SPACE)
+    operators = space.distinct_operators(calibration.resolution, CLASSES)
+    found = {"isolated": OperatorTimes({s.key: table.entries[s.key].typical for s in operators})}
+    networks = [network.architecture for network in calibration.networks]
+    inside = in_context_ms(table.layers, networks, operators)
+    if inside is not None:
+        found["in_context"] = OperatorTimes(inside)
+    return found
+
+
+def _recalibrated(
+    times: dict[str, OperatorTimes], calibration: Calibration, chosen: Sequence[int]
+) -> Calibration:
+    networks = [calibration.networks[index] for index in chosen]
+    measured = Measured(
+        [network.architecture for network in networks],
+        np.array([network.measured_ms for network in networks]),
+        calibration.honesty.split_half_percent,
+        calibration.honesty.date,
+        calibration.honesty.cost_s,
+    )
+    return calibrate(get_space(SPACE), calibration.resolution, CLASSES, times, measured)
+
+
+def _everything(calibration: Calibration) -> list[int]:
+    return list(range(len(calibration.networks)))
+
+
+def _predict(
+    table: LatencyTable, calibration: Calibration, networks: Sequence[Architecture]
+) -> tuple[Floats, Floats]:
+    space = get_space(SPACE)
+    model = LatencyModel(table, {(SPACE, calibration.resolution, CLASSES): calibration})
+    return model.predict_batch(space, encode(space, networks), CLASSES)
+
+
+def _scaled(
+    times: OperatorTimes, calibration: Calibration, networks: Sequence[Architecture]
+) -> Floats:
+    """Scale, offset and cost a block, fitted by relative least squares."""
+    known = [network.architecture for network in calibration.networks]
+    measured_ms = np.array([network.measured_ms for network in calibration.networks])
+
+    def features(of: Sequence[Architecture]) -> Floats:
+        depth = [float(network.depth) for network in of]
+        return np.column_stack([_sums(times.all_ms, of), np.ones(len(of)), depth])
+
+    weighted = features(known) / measured_ms[:, None]
+    fit = np.linalg.lstsq(weighted, np.ones(len(known)), rcond=None)[0]
+    return np.asarray(features(networks) @ fit)
+
+
+def _sums(times_ms: dict[str, float], networks: Sequence[Architecture]) -> Floats:
+    return np.array([sum(times_ms[p.spec.key] for p in n.operators()) for n in networks])
+
+
+def _line(calibration: Calibration, networks: Sequence[Architecture]) -> Floats:
+    """A line on MACs alone, fitted on the calibration networks."""
+    known = [network.architecture for network in calibration.networks]
+    measured_ms = np.array([network.measured_ms for network in calibration.networks])
+    slope, intercept = line_on_macs(_macs(known), measured_ms)
+    return np.asarray(slope * _macs(networks) + intercept)
+
+
+def _macs(networks: Sequence[Architecture]) -> Floats:
+    return np.array([float(architecture_cost(network).macs) for network in networks])
+
+
+@contextlib.contextmanager
+def _scratch_directory() -> Iterator[None]:
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        yield
+
+
+def _tell(told: dict[str, object], honesty: Honesty, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(told) + "\n")
+        return
+    methods = {n: Honesty.model_validate(h) for n, h in dict(told["methods"]).items()}  # type: ignore[call-overload]
+    for name, h in methods.items():
+        pair10 = "-" if h.pair10_percent is None else f"{h.pair10_percent:5.1f}"
+        sys.stdout.write(
+            f"{name:40s} MAPE {h.mape_percent:5.2f} %  within 5 % {h.within_5_percent:5.1f} %  "
+            f"max {h.max_percent:5.1f} %  bias {h.bias_percent:+5.2f} %  tau {h.kendall_tau:.3f}  "
+            f"pair10 {pair10} %\n"
+        )
+    sys.stdout.write(
+        f"kept: {told['method']}; 80 % interval holds {honesty.coverage_percent:.0f} %; truth "
+        f"split-half {honesty.split_half_percent:.2f} %; table and calibration "
+        f"{honesty.cost_s:.0f} s\n"
+    )
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except PipelineError as error:
+        sys.exit(f"{error.message}\ntry: {error.hint}" if error.hint else error.message)
