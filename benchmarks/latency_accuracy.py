@@ -33,12 +33,13 @@ from pipeline.device import Target, host_slug
 from pipeline.encoding import Floats, encode
 from pipeline.errors import PipelineError
 from pipeline.export_cache import export_all
+from pipeline.journal import read_journal
 from pipeline.latency.calibration import Measured, OperatorTimes, calibrate
 from pipeline.latency.checking import check as check_drift
 from pipeline.latency.honesty import Judged, judge, line_on_macs
-from pipeline.latency.in_context import in_context_ms
+from pipeline.latency.in_context import in_context_ms, layers_key
 from pipeline.latency.model import LatencyModel
-from pipeline.latency.profiling import profile
+from pipeline.latency.profiling import profile, visiting_s
 from pipeline.latency.sampling import sample_networks
 from pipeline.latency.table import LatencyTable, network_key
 from pipeline.latency_stats import split_half_percent
@@ -102,10 +103,10 @@ def floors(resolution: int) -> dict[str, Callable[[Honesty], bool]]:
 
 
 def _may_cover(honesty: Honesty, low_percent: float, high_percent: float) -> bool:
-    """Whether the share inside is compatible with a true one between the bounds (p >= 5 %)."""
+    """Whether the share inside is compatible with a true one between the bounds (p >= 1 %)."""
     inside = round(honesty.coverage_percent / 100 * honesty.networks)
-    fewest = binom.ppf(0.05, honesty.networks, low_percent / 100)
-    most = binom.ppf(0.95, honesty.networks, high_percent / 100)
+    fewest = binom.ppf(0.01, honesty.networks, low_percent / 100)
+    most = binom.ppf(0.99, honesty.networks, high_percent / 100)
     return bool(fewest <= inside <= most)
 
 
@@ -284,17 +285,20 @@ def _cost_against_error(
     by_macs = np.argsort([network.macs for network in calibration.networks])
     rest = np.random.default_rng(0).permutation(by_macs[1:-1])
     order = np.concatenate([by_macs[[0, -1]], rest])
+    visits = read_journal(table.path)[1]
     found = []
     for count in COSTS_AT:
         if count > len(order):
             break
-        some = _recalibrated({calibration.method: times}, calibration, order[:count].tolist())
-        share = count / len(order)
+        chosen = order[:count].tolist()
+        some = _recalibrated({calibration.method: times}, calibration, chosen)
+        networks = [calibration.networks[index].architecture for index in chosen]
+        keys = {*times.all_ms, *map(network_key, networks), *map(layers_key, networks)}
         told = truth.judged(*_predict(table, some, truth.networks), flops_ms, 0.0)
         found.append(
             {
                 "calibration_networks": count,
-                "cost_s": share * calibration.honesty.cost_s,
+                "cost_s": visiting_s(visits, keys),
                 "mape_percent": told.mape_percent,
                 "max_percent": told.max_percent,
             }

@@ -209,7 +209,11 @@ def _reduce(
         failed=failed,
         precision={key: group[-1].precision for key, group in kept.items()},
         control=control_stats(visits),
-        steadiness=steadiness(visits, kept, why_stopped(visits, list(kept), protocol)),
+        steadiness=steadiness(
+            [visit for visit in visits if visit.key in kept],
+            kept,
+            why_stopped(visits, list(kept), protocol),
+        ),
         measured=len(visits) - len(known),
         reused=sum(visit.key in kept for visit in known),
         opening_s=opening_s,

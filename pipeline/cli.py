@@ -125,7 +125,7 @@ def profile(
     calibration_networks: Annotated[
         int, typer.Option(min=8, help="Whole networks to calibrate predictions on.")
     ] = 24,
-    sweeps: Annotated[int, typer.Option(min=3, help="Visits to each operator, at most.")] = 24,
+    sweeps: Annotated[int, typer.Option(min=3, help="Visits to each operator, at most.")] = 15,
     check: Annotated[
         bool, typer.Option("--check", help="Measure a few entries again: does the table hold?")
     ] = False,

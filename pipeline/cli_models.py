@@ -83,7 +83,9 @@ def benchmark_architectures(
                 for architecture, predicted in zip(architectures, predictions, strict=True)
             ],
             target,
-            protocol=TimingProtocol(sweeps=sweeps, runs=runs, max_runs=max(runs, 40)),
+            protocol=TimingProtocol(
+                sweeps=sweeps, min_sweeps=sweeps, runs=runs, max_runs=max(runs, 40)
+            ),
             journal=Path(scratch) / "visits.jsonl",
             progress=progress("benchmarking"),
         )

@@ -141,19 +141,18 @@ def _tell_honesty(calibrations: Sequence[Calibration]) -> None:
     columns = [
         "space",
         "px",
+        "method",
         "networks",
         "MAPE %",
+        "max %",
         "within 5 %",
         "within 10 %",
-        "max %",
         "bias %",
         "tau",
         "pair10 %",
-        "80 % interval holds %",
-        "truth split-half %",
-        "MACs alone: MAPE %",
-        "method",
-        "measured",
+        "in 80 % interval",
+        "truth split-half",
+        "MACs alone: MAPE",
     ]
     if calibrations:
         title = "How far predictions are off, on networks left out of the fit"
@@ -166,19 +165,18 @@ def _honesty_row(calibration: Calibration) -> list[str]:
     return [
         calibration.space,
         str(calibration.resolution),
+        calibration.method.replace("_", " "),
         str(told.networks),
         f"{told.mape_percent:.2f}",
+        f"{told.max_percent:.1f}",
         f"{told.within_5_percent:.0f}",
         f"{told.within_10_percent:.0f}",
-        f"{told.max_percent:.1f}",
         f"{told.bias_percent:+.2f}",
         f"{told.kendall_tau:.3f}",
         pairs,
-        f"{told.coverage_percent:.0f}",
-        f"{told.split_half_percent:.2f}",
-        f"{told.flops_mape_percent:.2f}",
-        calibration.method.replace("_", " "),
-        told.date,
+        f"{told.coverage_percent:.0f} %",
+        f"{told.split_half_percent:.2f} %",
+        f"{told.flops_mape_percent:.2f} %",
     ]
 
 

@@ -164,7 +164,8 @@ def set_aside(path: Path, header: Header, differences: Differences) -> Path | No
         differences: As for `Journal`.
 
     Returns:
-        Its new path; None where it is not there yet or was made under these conditions.
+        Its new path; None where it is not there yet, was made under these conditions, or is being
+        measured into.
 
     Raises:
         StorageError: It cannot be read or renamed.
@@ -176,7 +177,11 @@ def set_aside(path: Path, header: Header, differences: Differences) -> Path | No
     if not differences(found, _as_kept(header)):
         return None
     time = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
-    with storage_errors(path):
+    with storage_errors(path), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None  # another process measures into it; `Journal` waits for it
         for beside in path.parent.glob(f"{path.stem}.*"):
             if ".before-" in beside.name:
                 continue

@@ -42,7 +42,7 @@ class TimingProtocol(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sweeps: int = Field(default=24, ge=MIN_SWEEPS)
+    sweeps: int = Field(default=15, ge=MIN_SWEEPS)
     min_sweeps: int = Field(default=9, ge=MIN_SWEEPS)
     agree_percent: float = Field(default=1.0, ge=0)
     unsteady_percent: float = Field(default=3.0, gt=0)

@@ -142,7 +142,7 @@ class BenchmarkSection(_Section):
     """
 
     references: tuple[str, ...] = ("mobilenetv3_small_100",)
-    protocol: TimingProtocol = TimingProtocol(runs=56, max_runs=56)
+    protocol: TimingProtocol = TimingProtocol(min_sweeps=12, runs=56, max_runs=56)
 
 
 class Recipe(_Section):

@@ -76,8 +76,8 @@ def steadiness(
     """Sums up a campaign.
 
     Args:
-        visits: All its visits, in the order they were made.
-        groups: Those of the subjects asked for, each with at least three.
+        visits: Visits of the subjects asked for, in the order they were made.
+        groups: The same by subject, each with at least three.
         stopped: Why it ended.
     """
     spells = find_spells(visits)

@@ -547,16 +547,16 @@ def test_progress_ends_at_its_total_and_never_passes_it(tmp_path: Path, simulate
     path = tmp_path / "j"
     one = {SUBJECTS[0]: Path(SUBJECTS[0])}
     unlike: list[tuple[dict[str, Path] | None, TimingProtocol]] = [
-        (one, USUAL.model_copy(update={"min_sweeps": 15})),
+        (one, USUAL.model_copy(update={"min_sweeps": 12})),
         (None, USUAL),  # the first is ahead of the others
-        (None, USUAL.model_copy(update={"min_sweeps": 16})),
+        (None, USUAL.model_copy(update={"min_sweeps": 13})),
     ]
     for subjects, protocol in unlike:
         seen: list[tuple[int, int]] = []
         run_simulated(path, subjects, protocol, progress=lambda *at: seen.append(at[:2]))  # noqa: B023
         assert all(done <= total for done, total in seen)
         assert seen[-1][0] == seen[-1][1]
-    assert len(read_journal(path)[1]) == 16 * len(SUBJECTS)
+    assert len(read_journal(path)[1]) == 13 * len(SUBJECTS)
 
 
 # Two at once.

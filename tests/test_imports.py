@@ -29,7 +29,7 @@ GROUND = [
     "workspace",
     "yaml_file",
 ]
-EXPORTS = {"pipeline.latency.profiling"}
+EXPORTS = {"pipeline.latency.checking", "pipeline.latency.profiling"}
 """Modules that hand operators to the exporter, which is torch's."""
 
 

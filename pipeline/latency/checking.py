@@ -21,7 +21,7 @@ from pipeline.measure import TimingProtocol
 from pipeline.operator_spec import parse_key
 from pipeline.progress import Progress, silent
 
-_OPERATORS, _NETWORKS = 5, 2
+_ENTRIES = 4
 # Short enough that a check takes seconds; apart enough that one slow spell does not hold it all.
 _PROTOCOL = TimingProtocol(sweeps=10, min_sweeps=8, sweep_interval_s=0.6, budget_s=12.0)
 
@@ -76,20 +76,19 @@ def check(
 
 
 def _chosen(table: LatencyTable) -> list[str]:
-    """A few entries from the fastest to the slowest: operators, and whole networks."""
+    """A few entries from the fastest to the slowest: whole networks, where there are any.
+
+    Predictions are of networks, and it is they that move with the machine; operators timed alone
+    live in the cache and hardly do.
+    """
     networks = [key for key in table.entries if key.startswith(NETWORK)]
-    operators = [key for key in table.entries if not key.startswith(NETWORK)]
-    if not operators:
+    ordered = sorted(networks or table.entries, key=lambda key: table.entries[key].typical)
+    if not ordered:
         raise TableError(
             f"{table.path} has no entry to check",
             hint=f"measure on: python run_pipeline.py profile --target {table.target.name}",
         )
-
-    def spread(keys: list[str], count: int) -> list[str]:
-        ordered = sorted(keys, key=lambda key: table.entries[key].typical)
-        places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
-        return [ordered[place] for place in places]
-
-    # The slowest networks would take the time that all the others need together.
-    faster = sorted(networks, key=lambda key: table.entries[key].typical)[: len(networks) // 2 + 1]
-    return [*spread(operators, _OPERATORS), *spread(faster, _NETWORKS)]
+    # The slowest would take the time that all others need together.
+    faster = ordered[: len(ordered) // 2 + 1]
+    places = np.linspace(0, len(faster) - 1, min(_ENTRIES, len(faster))).round().astype(int)
+    return [faster[place] for place in places]

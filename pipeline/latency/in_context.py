@@ -144,10 +144,10 @@ def _visit(
     before = control_ms()
     by_place_ms = process.layer_times(key, model, warm_runs=_WARM_RUNS, runs=_runs(latency_ms))
     places = [placed.place for placed in network.operators()]
-    silent_places = [place for place in places if by_place_ms.get(place, 0.0) <= 0]
-    if silent_places:
+    untold = [place for place in places if place not in by_place_ms]
+    if untold:
         raise MeasurementError(
-            f"{process.target.name} tells no time for {silent_places[0]} of {network.short}"
+            f"{process.target.name} tells no time for {untold[0]} of {network.short}"
         )
     return Visit(
         sweep=number,

@@ -171,20 +171,25 @@ def _measured(
         latency_ms=np.array([campaign.stats[key].typical for key in keys]),
         split_half_percent=split_half_percent(visits),
         date=last[:10],
-        cost_s=opening_s + _visiting_s(read_journal(path)[1], ours),
+        cost_s=opening_s + visiting_s(read_journal(path)[1], ours),
     )
 
 
-def _visiting_s(visits: Iterable[Visit], keys: set[str]) -> float:
-    """Seconds that visiting these subjects took, from one visit to the next."""
-    visiting_s, before = 0.0, None
+def visiting_s(visits: Iterable[Visit], keys: set[str]) -> float:
+    """Seconds that visiting some subjects took, each from the visit before it.
+
+    Args:
+        visits: A journal's, in the order they were made.
+        keys: The subjects.
+    """
+    total_s, before = 0.0, None
     for visit in visits:
         at = datetime.datetime.fromisoformat(visit.at)
         if before is not None and visit.key in keys:
             gap_s = (at - before).total_seconds()
-            visiting_s += gap_s if 0 <= gap_s <= _LONGEST_GAP_S else 0.0
+            total_s += gap_s if 0 <= gap_s <= _LONGEST_GAP_S else 0.0
         before = at
-    return visiting_s
+    return total_s
 
 
 def _record(

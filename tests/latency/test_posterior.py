@@ -1,6 +1,6 @@
 """The posterior against a direct computation, and what it must do on data that are made up."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -44,12 +44,16 @@ class Problem:
         }
         return infer(**given)  # type: ignore[arg-type]
 
-    def without(self, left: int) -> Posterior:
+    def without(self, left: int) -> "Problem":
         rest = np.arange(len(self.measured_ms)) != left
-        return self.solved(
+        return replace(
+            self,
             networks=Networks(self.networks.counts[rest], self.networks.blocks[rest]),
             measured_ms=self.measured_ms[rest],
         )
+
+    def only(self, one: int) -> Networks:
+        return Networks(self.networks.counts[[one]], self.networks.blocks[[one]])
 
 
 def problem(
@@ -163,13 +167,34 @@ def test_many_priors_are_averaged_by_how_probable_they_make_the_data() -> None:
     assert probable.max() < 0.9
 
 
+@pytest.mark.parametrize("left", [0, 7])
+def test_many_priors_are_averaged_for_a_network_left_out_too(left: int) -> None:
+    """How far they are apart is a part of the uncertainty; their weights are those of all data."""
+    given = problem(count=8, noise=0.01)
+    row, sums = rows_of(given.only(left))[0], given.only(left).counts[0] @ given.alone_ms
+    means, variances, logs = [], [], []
+    for prior in (Prior(s, m) for s in posterior._SPREADS for m in posterior._MISFITS):
+        mean, covariance, _ = directly(given.without(left), prior)
+        means.append(sums + row @ mean)
+        own = (prior.misfit * given.measured_ms[left]) ** 2
+        variances.append(row @ covariance @ row + own)
+        logs.append(directly(given, prior)[2])
+    probable = np.exp(np.array(logs) - max(logs))
+    probable /= probable.sum()
+    found, mean = given.solved(), probable @ means
+    assert found.left_out_ms[left] == pytest.approx(mean, rel=1e-8)
+    std = np.sqrt(probable @ (np.array(variances) + (np.array(means) - mean) ** 2))
+    assert found.left_out_std_ms[left] == pytest.approx(std, rel=1e-6)
+    assert np.sqrt(probable @ variances) < 0.999 * std
+
+
 @pytest.mark.parametrize("left", range(12))
 def test_a_network_left_out_is_predicted_as_if_it_had_never_been_measured(
     one_prior: Prior, left: int
 ) -> None:
     given = problem(noise=0.02)
-    found, refitted = given.solved(), given.without(left)
-    network = Networks(given.networks.counts[[left]], given.networks.blocks[[left]])
+    found, refitted = given.solved(), given.without(left).solved()
+    network = given.only(left)
     assert found.left_out_ms[left] == pytest.approx(refitted.mean_ms(network)[0], rel=1e-9)
     of_weights = refitted.std_ms(network, np.zeros(1))[0]
     std = np.hypot(of_weights, one_prior.misfit * given.measured_ms[left])
@@ -180,8 +205,8 @@ def test_a_network_left_out_is_predicted_as_if_it_had_never_been_measured(
 def test_with_many_priors_too_a_network_left_out_is_all_but_unseen(left: int) -> None:
     """Only which priors are probable still knows of it."""
     given = problem(noise=0.01)
-    network = Networks(given.networks.counts[[left]], given.networks.blocks[[left]])
-    found, refitted = given.solved(), given.without(left)
+    network = given.only(left)
+    found, refitted = given.solved(), given.without(left).solved()
     std = found.left_out_std_ms[left]
     assert abs(found.left_out_ms[left] - refitted.mean_ms(network)[0]) < 0.25 * std
     assert std == pytest.approx(refitted.std_ms(network, given.measured_ms[[left]])[0], rel=0.25)

@@ -17,7 +17,7 @@ from pipeline.journal import Journal, read_journal
 from pipeline.latency.calibration import MIN_NETWORKS
 from pipeline.latency.in_context import PASSES, in_context_ms, layers_key
 from pipeline.latency.model import LatencyModel, model_path
-from pipeline.latency.profiling import REFERENCE, _operator_times, _visiting_s, profile
+from pipeline.latency.profiling import REFERENCE, _operator_times, profile, visiting_s
 from pipeline.latency.sampling import sample_networks
 from pipeline.latency.table import network_key
 from pipeline.latency_stats import Visit
@@ -284,9 +284,9 @@ def test_the_cost_counts_the_subjects_visits_and_no_interruption() -> None:
 
     visits = [at(0, "a"), at(2, "b"), at(5, "other"), at(6, "a"), at(606, "b"), at(610, "a")]
     # From 0 to 2, from 5 to 6, from 606 to 610; ten minutes of nothing are an interruption.
-    assert _visiting_s(visits, {"a", "b"}) == 2 + 1 + 4
-    assert _visiting_s(visits, {"other"}) == 3
-    assert _visiting_s([], {"a"}) == 0
+    assert visiting_s(visits, {"a", "b"}) == 2 + 1 + 4
+    assert visiting_s(visits, {"other"}) == 3
+    assert visiting_s([], {"a"}) == 0
 
 
 @pytest.mark.usefixtures("bench_dir")
