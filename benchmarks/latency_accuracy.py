@@ -14,69 +14,38 @@ import contextlib
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
+from accuracy_methods import CLASSES, SPACE, Truth, cost_against_error, judge_methods, line
 from scipy.stats import binom
 
 from pipeline.architecture_file import published
-from pipeline.calibration_record import Calibration, Honesty
-from pipeline.campaign import CONTROL_NETWORK, Campaign, run_campaign
+from pipeline.calibration_record import Honesty
+from pipeline.campaign import CONTROL_NETWORK, run_campaign
 from pipeline.console import progress_bars
-from pipeline.cost import architecture_cost
 from pipeline.device import Target, host_slug
-from pipeline.encoding import Floats, encode
+from pipeline.encoding import encode
 from pipeline.errors import PipelineError
 from pipeline.export_cache import export_all
 from pipeline.journal import read_journal
-from pipeline.latency.calibration import Measured, OperatorTimes, calibrate
 from pipeline.latency.checking import check as check_drift
-from pipeline.latency.honesty import Judged, judge, line_on_macs
-from pipeline.latency.in_context import in_context_ms, layers_key
 from pipeline.latency.model import LatencyModel
-from pipeline.latency.profiling import profile, visiting_s
+from pipeline.latency.profiling import profile
 from pipeline.latency.sampling import sample_networks
 from pipeline.latency.table import LatencyTable, network_key
-from pipeline.latency_stats import split_half_percent
+from pipeline.latency_stats import by_key
 from pipeline.measure import TimingProtocol
 from pipeline.progress import ProgressFactory
 from pipeline.space import Architecture, get_space
 
-SPACE, CLASSES = "cream", 1000
 NOISY = 3
 MOST_SPLIT_HALF_PERCENT = 1.0
 MOST_COST_S = 90.0
 # The truth is visited this often even where sweeps agree sooner.
 PROTOCOL = TimingProtocol(min_sweeps=12)
-COSTS_AT = (8, 12, 16, 20, 24)
-
-
-@dataclass(frozen=True)
-class Truth:
-    """Random networks and what they took."""
-
-    networks: Sequence[Architecture]
-    latency_ms: Floats
-    split_half_percent: float
-    date: str
-
-    def judged(
-        self, predicted_ms: Floats, std_ms: Floats, flops_ms: Floats, cost_s: float
-    ) -> Honesty:
-        """Judges predictions of these networks."""
-        macs = _macs(self.networks)
-        return judge(
-            Judged(predicted_ms, std_ms, self.latency_ms, macs),
-            flops_ms,
-            split_half_percent=self.split_half_percent,
-            date=self.date,
-            cost_s=cost_s,
-        )
 
 
 def floors(resolution: int) -> dict[str, Callable[[Honesty], bool]]:
@@ -179,15 +148,15 @@ def _with_fresh_table(
     )
     table = LatencyTable.read(target)
     calibration = record.calibration
-    truth = _truth_in(table, networks)
-    methods = _methods(table, calibration, truth)
+    truth = Truth.of(networks, by_key(read_journal(table.path)[1]))
+    methods = judge_methods(table, calibration, truth)
     return {
         "honesty": methods[f"{calibration.method}, calibrated"].model_dump(mode="json"),
         "stated": calibration.honesty.model_dump(mode="json"),
         "method": calibration.method,
         "steadiness": record.steadiness.model_dump(mode="json"),
         "methods": {name: h.model_dump(mode="json") for name, h in methods.items()},
-        "cost_against_error": _cost_against_error(table, calibration, truth),
+        "cost_against_error": cost_against_error(table, calibration, truth),
     }
 
 
@@ -206,10 +175,10 @@ def _with_existing_table(
             subjects, control, target, PROTOCOL, Path(scratch) / "visits.jsonl",
             progress=progress("measuring"),
         )  # fmt: skip
-    truth = _truth_of(campaign, networks)
+    truth = Truth.of(networks, campaign.visits)
     rows = encode(get_space(SPACE), networks)
     predicted_ms, std_ms = model.predict_batch(get_space(SPACE), rows, CLASSES)
-    flops_ms = model.scale * _line(calibration, networks)
+    flops_ms = model.scale * line(calibration, networks)
     honesty = truth.judged(predicted_ms, std_ms, flops_ms, calibration.honesty.cost_s)
     unscaled = truth.judged(
         predicted_ms / model.scale, std_ms, flops_ms, calibration.honesty.cost_s
@@ -225,154 +194,6 @@ def _with_existing_table(
             "… without the check's scale": unscaled.model_dump(mode="json"),
         },
     }
-
-
-def _truth_in(table: LatencyTable, networks: Sequence[Architecture]) -> Truth:
-    """The truth that was measured in the table's own sweeps."""
-    stats = [table.entries[network_key(network)] for network in networks]
-    halves = {network_key(n): s.sweep_minima_ms for n, s in zip(networks, stats, strict=True)}
-    return Truth(
-        networks,
-        np.array([s.typical for s in stats]),
-        _split_half(halves),
-        time.strftime("%Y-%m-%d", time.gmtime()),
-    )
-
-
-def _truth_of(campaign: Campaign, networks: Sequence[Architecture]) -> Truth:
-    keys = [network_key(network) for network in networks]
-    return Truth(
-        networks,
-        np.array([campaign.stats[key].typical for key in keys]),
-        split_half_percent({key: campaign.visits[key] for key in keys}),
-        time.strftime("%Y-%m-%d", time.gmtime()),
-    )
-
-
-def _split_half(minima_ms: dict[str, tuple[float, ...]]) -> float:
-    apart = []
-    for minima in minima_ms.values():
-        even, odd = min(minima[::2]), min(minima[1::2])
-        apart.append(abs(even - odd) / ((even + odd) / 2))
-    return float(100 * np.mean(apart))
-
-
-def _methods(table: LatencyTable, calibration: Calibration, truth: Truth) -> dict[str, Honesty]:
-    """Each way to predict, judged on the same networks."""
-    cost_s = calibration.honesty.cost_s
-    flops_ms = _line(calibration, truth.networks)
-    unsure = np.full(len(flops_ms), np.inf)
-    found = {"MACs alone, a line": truth.judged(flops_ms, unsure, flops_ms, cost_s)}
-    for method, times in _times(table, calibration).items():
-        words = method.replace("_", " ")
-        sums = _sums(times.all_ms, truth.networks)
-        found[f"{words}, summed"] = truth.judged(sums, unsure, flops_ms, cost_s)
-        fitted = _scaled(times, calibration, truth.networks)
-        found[f"{words}, scale + offset + depth"] = truth.judged(fitted, unsure, flops_ms, cost_s)
-        alone = _recalibrated({method: times}, calibration, _everything(calibration))
-        predicted = _predict(table, alone, truth.networks)
-        found[f"{method}, calibrated"] = truth.judged(*predicted, flops_ms, cost_s)
-    return found
-
-
-def _cost_against_error(
-    table: LatencyTable, calibration: Calibration, truth: Truth
-) -> list[dict[str, float]]:
-    """Held-out error by number of calibration networks, with what measuring them costs."""
-    times = _times(table, calibration)[calibration.method]
-    flops_ms = _line(calibration, truth.networks)
-    # Both extremes first: without them the fit would not reach over the whole space.
-    by_macs = np.argsort([network.macs for network in calibration.networks])
-    rest = np.random.default_rng(0).permutation(by_macs[1:-1])
-    order = np.concatenate([by_macs[[0, -1]], rest])
-    visits = read_journal(table.path)[1]
-    found = []
-    for count in COSTS_AT:
-        if count > len(order):
-            break
-        chosen = order[:count].tolist()
-        some = _recalibrated({calibration.method: times}, calibration, chosen)
-        networks = [calibration.networks[index].architecture for index in chosen]
-        keys = {*times.all_ms, *map(network_key, networks), *map(layers_key, networks)}
-        told = truth.judged(*_predict(table, some, truth.networks), flops_ms, 0.0)
-        found.append(
-            {
-                "calibration_networks": count,
-                "cost_s": visiting_s(visits, keys),
-                "mape_percent": told.mape_percent,
-                "max_percent": told.max_percent,
-            }
-        )
-    return found
-
-
-def _times(table: LatencyTable, calibration: Calibration) -> dict[str, OperatorTimes]:
-    space = get_space(SPACE)
-    operators = space.distinct_operators(calibration.resolution, CLASSES)
-    found = {"isolated": OperatorTimes({s.key: table.entries[s.key].typical for s in operators})}
-    networks = [network.architecture for network in calibration.networks]
-    inside = in_context_ms(table.layers, networks, operators)
-    if inside is not None:
-        found["in_context"] = OperatorTimes(inside)
-    return found
-
-
-def _recalibrated(
-    times: dict[str, OperatorTimes], calibration: Calibration, chosen: Sequence[int]
-) -> Calibration:
-    networks = [calibration.networks[index] for index in chosen]
-    measured = Measured(
-        [network.architecture for network in networks],
-        np.array([network.measured_ms for network in networks]),
-        calibration.honesty.split_half_percent,
-        calibration.honesty.date,
-        calibration.honesty.cost_s,
-    )
-    return calibrate(get_space(SPACE), calibration.resolution, CLASSES, times, measured)
-
-
-def _everything(calibration: Calibration) -> list[int]:
-    return list(range(len(calibration.networks)))
-
-
-def _predict(
-    table: LatencyTable, calibration: Calibration, networks: Sequence[Architecture]
-) -> tuple[Floats, Floats]:
-    space = get_space(SPACE)
-    model = LatencyModel(table, {(SPACE, calibration.resolution, CLASSES): calibration})
-    return model.predict_batch(space, encode(space, networks), CLASSES)
-
-
-def _scaled(
-    times: OperatorTimes, calibration: Calibration, networks: Sequence[Architecture]
-) -> Floats:
-    """Scale, offset and cost a block, fitted by relative least squares."""
-    known = [network.architecture for network in calibration.networks]
-    measured_ms = np.array([network.measured_ms for network in calibration.networks])
-
-    def features(of: Sequence[Architecture]) -> Floats:
-        depth = [float(network.depth) for network in of]
-        return np.column_stack([_sums(times.all_ms, of), np.ones(len(of)), depth])
-
-    weighted = features(known) / measured_ms[:, None]
-    fit = np.linalg.lstsq(weighted, np.ones(len(known)), rcond=None)[0]
-    return np.asarray(features(networks) @ fit)
-
-
-def _sums(times_ms: dict[str, float], networks: Sequence[Architecture]) -> Floats:
-    return np.array([sum(times_ms[p.spec.key] for p in n.operators()) for n in networks])
-
-
-def _line(calibration: Calibration, networks: Sequence[Architecture]) -> Floats:
-    """A line on MACs alone, fitted on the calibration networks."""
-    known = [network.architecture for network in calibration.networks]
-    measured_ms = np.array([network.measured_ms for network in calibration.networks])
-    slope, intercept = line_on_macs(_macs(known), measured_ms)
-    return np.asarray(slope * _macs(networks) + intercept)
-
-
-def _macs(networks: Sequence[Architecture]) -> Floats:
-    return np.array([float(architecture_cost(network).macs) for network in networks])
 
 
 @contextlib.contextmanager
