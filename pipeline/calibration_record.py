@@ -31,7 +31,8 @@ class Honesty(Record):
         flops_mape_percent: `mape_percent` of a line fitted on MACs alone, on the same networks.
         flops_kendall_tau: `kendall_tau` of MACs alone.
         date: Day the networks were measured, ISO 8601.
-        cost_s: Seconds that measuring took: operators and networks, without exports.
+        cost_s: Seconds that measuring took: operators and networks, without exports. Opening the
+            models counts in the call that opened them.
     """
 
     networks: int
