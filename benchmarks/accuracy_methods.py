@@ -114,7 +114,7 @@ def _times(table: LatencyTable, calibration: Calibration) -> dict[Method, Operat
         "isolated": OperatorTimes({s.key: table.entries[s.key].typical for s in operators})
     }
     networks = [network.architecture for network in calibration.networks]
-    inside = in_context_ms(table.layers, networks, operators)
+    inside = in_context_ms(table.layers, networks, found["isolated"].all_ms)
     if inside is not None:
         found["in_context"] = OperatorTimes(inside)
     return found

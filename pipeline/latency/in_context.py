@@ -21,7 +21,6 @@ from pipeline.journal import Journal
 from pipeline.latency.table import LAYERS
 from pipeline.latency_stats import Visit
 from pipeline.measure import TimingProtocol
-from pipeline.operator_spec import OperatorSpec
 from pipeline.progress import Progress, silent
 from pipeline.space import Architecture
 from pipeline.worker import MeasuringProcess
@@ -93,21 +92,21 @@ def measure_in_context(
 def in_context_ms(
     layers: Mapping[str, Sequence[Visit]],
     networks: Iterable[Architecture],
-    operators: Iterable[OperatorSpec],
-    otherwise: Mapping[str, float] | None = None,
+    alone_ms: Mapping[str, float],
 ) -> dict[str, float] | None:
     """Times of operators, averaged over all their places in the networks.
 
-    Of the passes over a network the faster counts, place by place, as `typical` does for runs.
+    Of the passes over a network the faster counts, place by place, as `typical` does for runs. An
+    operator that none of the networks holds takes its time alone, times what the others take in
+    the networks relative to alone.
 
     Args:
         layers: Visits by their journal key.
         networks: The networks to read.
-        operators: Whose times are wanted.
-        otherwise: Times of operators that are in none of the networks.
+        alone_ms: What each operator wanted takes alone.
 
     Returns:
-        Milliseconds by operator; None where a time is missing.
+        Milliseconds by operator; None where a network was not profiled.
     """
     found: dict[str, list[float]] = {}
     for network in networks:
@@ -117,9 +116,11 @@ def in_context_ms(
         fastest = np.min(np.array(passes), axis=0)
         for placed, time_ms in zip(network.operators(), fastest.tolist(), strict=True):
             found.setdefault(placed.spec.key, []).append(time_ms)
-    means = {**(otherwise or {}), **{key: float(np.mean(values)) for key, values in found.items()}}
-    wanted = [spec.key for spec in operators]
-    return {key: means[key] for key in wanted} if all(key in means for key in wanted) else None
+    inside = {key: float(np.mean(found[key])) for key in alone_ms if key in found}
+    if not inside:
+        return None
+    level = sum(inside.values()) / sum(alone_ms[key] for key in inside)
+    return {key: inside.get(key, level * time_ms) for key, time_ms in alone_ms.items()}
 
 
 def _runs(latency_ms: float) -> int:

@@ -141,14 +141,10 @@ def _operator_times(
     alone = {spec.key: campaign.stats[spec.key].typical for spec in operators}
     times: dict[Method, OperatorTimes] = {"isolated": OperatorTimes(alone)}
     layers = by_key(read_journal(path)[1])
-    inside = in_context_ms(layers, networks, operators)
+    inside = in_context_ms(layers, networks, alone)
     if inside is not None:
-        # An operator that only the network left out holds would tell of it: alone then, at the
-        # level of the others.
-        level = sum(inside.values()) / sum(alone.values())
-        elsewhere = {key: level * time_ms for key, time_ms in alone.items()}
         without = [
-            in_context_ms(layers, [n for n in networks if n != left_out], operators, elsewhere)
+            in_context_ms(layers, [n for n in networks if n != left_out], alone)
             for left_out in networks
         ]
         times["in_context"] = OperatorTimes(inside, [w for w in without if w is not None])

@@ -22,6 +22,7 @@ from pipeline.latency.in_context import (
 from pipeline.latency.sampling import design_networks
 from pipeline.latency_stats import Visit, by_key
 from pipeline.measure import Burst, TimingProtocol
+from pipeline.operator_spec import OperatorSpec
 from pipeline.space import Architecture, get_space
 from tests.latency import synthetic
 from tests.latency.synthetic import visit
@@ -48,6 +49,10 @@ FIRST, LATER = LONG.operators()[2].spec, LONG.operators()[3].spec
 STEM = SHORT.operators()[0].spec
 
 
+def alone(*operators: OperatorSpec) -> dict[str, float]:
+    return {spec.key: 1.0 for spec in operators}
+
+
 def layers(*visits: tuple[Architecture, list[float]]) -> dict[str, list[Visit]]:
     return by_key(visit(layers_key(network), times_ms) for network, times_ms in visits)
 
@@ -56,7 +61,7 @@ def test_of_the_passes_the_faster_counts_place_by_place() -> None:
     found = in_context_ms(
         layers((SHORT, [5, 2, 3, 4, 5, 6, 7, 8]), (SHORT, [1, 9, 3, 4, 5, 6, 7, 8])),
         [SHORT],
-        [placed.spec for placed in SHORT.operators()],
+        {placed.spec.key: 1.0 for placed in SHORT.operators()},
     )
     assert found is not None
     assert list(found.values()) == [1, 2, 3, 4, 5, 6, 7, 8]
@@ -70,35 +75,34 @@ def test_an_operator_at_several_places_takes_their_mean() -> None:
             (SHORT, [3, 2, 5, 4, 5, 6, 7, 8]),
         ),
         [LONG, SHORT],
-        [STEM, FIRST, LATER],
+        alone(STEM, FIRST, LATER),
     )
     # Of the later blocks the faster passes are 10 and 18; the others were in two networks.
     assert found == {STEM.key: 2, FIRST.key: 4, LATER.key: 14}
 
 
-def test_an_operator_in_none_of_the_networks_leaves_nothing_to_tell() -> None:
+def test_an_operator_in_none_of_the_networks_takes_its_time_alone_at_the_level_of_the_others() -> (
+    None
+):
     visits = layers((SHORT, [1.0] * 8))
-    assert in_context_ms(visits, [SHORT], [STEM, FIRST]) == {STEM.key: 1, FIRST.key: 1}
-    assert in_context_ms(visits, [SHORT], [STEM, LATER]) is None
-
-
-def test_for_an_operator_in_none_of_the_networks_another_time_may_be_given() -> None:
-    visits = layers((SHORT, [1.0] * 8))
-    otherwise = {LATER.key: 9.0, STEM.key: 9.0}
-    found = in_context_ms(visits, [SHORT], [STEM, LATER], otherwise)
-    assert found == {STEM.key: 1, LATER.key: 9}
-    assert in_context_ms(visits, [SHORT], [STEM, LATER], {STEM.key: 9.0}) is None
+    assert in_context_ms(visits, [SHORT], alone(STEM, FIRST)) == {STEM.key: 1, FIRST.key: 1}
+    # The stem takes half of what it takes alone, so the other is taken to as well.
+    assert in_context_ms(visits, [SHORT], {STEM.key: 2.0, LATER.key: 9.0}) == {
+        STEM.key: 1,
+        LATER.key: 4.5,
+    }
+    assert in_context_ms(visits, [SHORT], alone(LATER)) is None
 
 
 def test_a_network_that_was_not_profiled_leaves_nothing_to_tell() -> None:
-    assert in_context_ms(layers((SHORT, [1.0] * 8)), [SHORT, LONG], [STEM]) is None
-    assert in_context_ms({}, [SHORT], [STEM]) is None
+    assert in_context_ms(layers((SHORT, [1.0] * 8)), [SHORT, LONG], alone(STEM)) is None
+    assert in_context_ms({}, [SHORT], alone(STEM)) is None
 
 
 def test_only_the_networks_asked_for_are_read() -> None:
     visits = layers((SHORT, [1.0] * 8), (LONG, [3.0] * 10))
-    assert in_context_ms(visits, [SHORT], [STEM]) == {STEM.key: 1}
-    assert in_context_ms(visits, [LONG, SHORT], [STEM]) == {STEM.key: 2}
+    assert in_context_ms(visits, [SHORT], alone(STEM)) == {STEM.key: 1}
+    assert in_context_ms(visits, [LONG, SHORT], alone(STEM)) == {STEM.key: 2}
 
 
 def test_visits_that_follow_from_operators_give_them_back() -> None:
@@ -109,7 +113,7 @@ def test_visits_that_follow_from_operators_give_them_back() -> None:
             for network in NETWORKS
         )
     )
-    found = in_context_ms(visits, NETWORKS, operators)
+    found = in_context_ms(visits, NETWORKS, alone(*operators))
     assert found == pytest.approx({spec.key: synthetic.in_context_ms(spec) for spec in operators})
     assert found is not None
     assert list(found) == [spec.key for spec in operators]
@@ -234,7 +238,7 @@ def test_a_visit_holds_the_operators_of_its_network_in_order(process: type[Proce
         assert made.control_before_ms == made.control_after_ms == (1.0, 2.0)
         assert made.precision == "fp32"
     operators = SPACE.distinct_operators(RESOLUTION, CLASSES)
-    assert in_context_ms(by_key(visits), NETWORKS, operators) == pytest.approx(
+    assert in_context_ms(by_key(visits), NETWORKS, alone(*operators)) == pytest.approx(
         {spec.key: synthetic.in_context_ms(spec) for spec in operators}
     )
 
