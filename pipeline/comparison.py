@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import stats as distributions
@@ -24,6 +24,7 @@ from scipy import stats as distributions
 from pipeline.comparison_sides import ComparedSide, Kind, Measured
 from pipeline.errors import MeasurementError, UsageError
 from pipeline.fingerprint import differences_that_matter
+from pipeline.journal import differing_fields
 from pipeline.latency_stats import MIN_SWEEPS
 from pipeline.record import Record
 
@@ -307,20 +308,8 @@ def _same_conditions(first: Measured, second: Measured) -> bool:
 
 
 def _all_differences(first: Measured, second: Measured, common: Sequence[str]) -> list[str]:
-    told = _differing(first.conditions, second.conditions)
+    told = [name for name, *_ in differing_fields(first.conditions, second.conditions)]
     for name in common:
         one, other = first.identity.get(name, {}), second.identity.get(name, {})
-        told += [f"{name}: {field}" for field in _differing(one, other)]
-    return told
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any], at: str = "") -> list[str]:
-    """Names of the fields that differ, dotted."""
-    told = []
-    for key in sorted({*one, *other}):
-        here, there = one.get(key), other.get(key)
-        if isinstance(here, Mapping) and isinstance(there, Mapping):
-            told += _differing(here, there, f"{at}{key}.")
-        elif here != there:
-            told.append(f"{at}{key}")
+        told += [f"{name}: {field}" for field, *_ in differing_fields(one, other)]
     return told

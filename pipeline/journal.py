@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -276,13 +276,18 @@ def _visit(content: dict[str, Any], path: Path, number: int) -> Visit:
         raise TableError(f"{path}:{number}: the line holds no visit") from None
 
 
-def field_differences(found: Header, given: Header, at: str = "") -> list[str]:
+def field_differences(found: Header, given: Header) -> list[str]:
     """Every field in which two headers differ, one sentence each."""
-    told = []
+    return [f"{name} was {was!r}, is {now!r}" for name, was, now in differing_fields(found, given)]
+
+
+def differing_fields(
+    found: Mapping[str, Any], given: Mapping[str, Any], at: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Fields in which two nested mappings differ: dotted name, found and given value."""
     for key in sorted({*found, *given}):
-        here, there = found.get(key), given.get(key)
-        if isinstance(here, dict) and isinstance(there, dict):
-            told += field_differences(here, there, f"{at}{key}.")
-        elif here != there:
-            told.append(f"{at}{key} was {here!r}, is {there!r}")
-    return told
+        was, now = found.get(key), given.get(key)
+        if isinstance(was, Mapping) and isinstance(now, Mapping):
+            yield from differing_fields(was, now, f"{at}{key}.")
+        elif was != now:
+            yield f"{at}{key}", was, now

@@ -120,11 +120,6 @@ class MeasuringProcess:
         state = MachineState.model_validate(answer["state"])
         return Burst(answer["samples_ms"], state, answer["interruptions"])
 
-    @property
-    def has_layer_times(self) -> bool:
-        """Whether the target's runtime tells where the time of a run goes."""
-        return isinstance(runtimes.find(self.target.runtime), runtimes.ProfilingRuntime)
-
     def layer_times(self, key: str, model: Path, *, warm_runs: int, runs: int) -> dict[str, float]:
         """Profiles a network; see `pipeline.runtimes.ProfilingRuntime`.
 
@@ -144,11 +139,12 @@ class MeasuringProcess:
             UnavailableError: The runtime does not tell.
             MeasurementError: The model names no blocks, or the child died.
         """
-        if not self.has_layer_times:
+        if not runtimes.tells_layer_times(self.target.runtime):
+            that_do = filter(runtimes.tells_layer_times, runtimes.names())
             raise errors.UnavailableError(
                 f"target {self.target.name}: the {self.target.runtime} runtime does not tell the "
                 "times of layers",
-                hint=f"runtimes that do: {', '.join(_profiling_runtimes())}",
+                hint=f"runtimes that do: {', '.join(that_do)}",
             )
         request = {
             "do": "layer_times",
@@ -193,11 +189,6 @@ class MeasuringProcess:
             f"target {self.target.name}: the measuring process died ({cause}) at "
             f"{request['do']} {request['key']}; its last words: {last[0]}"
         )
-
-
-def _profiling_runtimes() -> list[str]:
-    names = runtimes.names()
-    return [name for name in names if isinstance(runtimes.find(name), runtimes.ProfilingRuntime)]
 
 
 def _import_path() -> str:

@@ -214,7 +214,7 @@ def test_the_times_of_layers_come_from_the_child(process: MeasuringProcess, expo
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(CACHE_VARIABLE, str(exports))
         models = [cached_network(network, batch=1) for network in networks]
-    assert process.has_layer_times
+    assert runtimes.tells_layer_times(process.target.runtime)
     for network, model in zip(networks, models, strict=True):
         by_place_ms = process.layer_times(network.short, model, warm_runs=2, runs=4)
         assert list(by_place_ms) == [*(place.place for place in network.operators()), REST]
@@ -233,6 +233,6 @@ def test_a_runtime_that_tells_no_times_of_layers_is_named(
     """The parent knows without asking the child."""
     engine = type("Plain", (), {})()
     monkeypatch.setattr(runtimes, "find", lambda name: engine)
-    assert not process.has_layer_times
+    assert not runtimes.tells_layer_times(process.target.runtime)
     with pytest.raises(UnavailableError, match=r"the onnxruntime runtime does not tell"):
         process.layer_times("tiny", model, warm_runs=0, runs=1)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import runtimes
 from pipeline.campaign import CONTROL, conditions, differing_conditions, utc_now
 from pipeline.device import Target
 from pipeline.errors import MeasurementError
@@ -34,11 +33,6 @@ _FEWEST_RUNS, _MOST_RUNS, _PROFILED_MS = 8, 30, 60.0
 def layers_key(architecture: Architecture) -> str:
     """Under which key a journal holds the times of a network's operators."""
     return f"{LAYERS}{architecture.short}"
-
-
-def can_measure_in_context(target: Target) -> bool:
-    """Whether the target's runtime tells where the time of a run goes."""
-    return isinstance(runtimes.find(target.runtime), runtimes.ProfilingRuntime)
 
 
 def measure_in_context(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline import runtimes
 from pipeline.architecture_file import published
 from pipeline.calibration_record import Calibration, Method
 from pipeline.campaign import (
@@ -36,7 +37,6 @@ from pipeline.latency.calibration import (
     require_networks,
 )
 from pipeline.latency.in_context import (
-    can_measure_in_context,
     in_context_ms,
     layers_key,
     measure_in_context,
@@ -111,7 +111,7 @@ def profile(
     path = table_to_write(target)
     aside = set_aside(path, conditions(target, protocol), differing_conditions)
     campaign = run_campaign(subjects, control, target, protocol, path, seed=seed, progress=progress)
-    if can_measure_in_context(target):
+    if runtimes.tells_layer_times(target.runtime):
         models = {network: subjects[network_key(network)] for network in networks}
         latency_ms = {n: campaign.stats[network_key(n)].typical for n in networks}
         measure_in_context(

@@ -178,3 +178,12 @@ def require_fp32(target: Target) -> None:
             f"{target.precision} was asked",
             hint=f"use {target.name.replace(target.precision, 'fp32')}",
         )
+
+
+def tells_layer_times(name: str) -> bool:
+    """Whether the runtime of that name tells where the time of a run goes.
+
+    Raises:
+        UnknownNameError: There is no such runtime.
+    """
+    return isinstance(find(name), ProfilingRuntime)
