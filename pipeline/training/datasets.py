@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from pipeline.errors import DataError
 from pipeline.files import digest_of
 from pipeline.records import DatasetRecord, Preprocessing
 from pipeline.space import check_resolution
 from pipeline.training import fashion_mnist
 from pipeline.training.image_data import Augmentation, GrayImages, ImageData, InMemoryImages, Split
-from pipeline.training.splits import held_out_size, hold_out
+from pipeline.training.splits import Splitting, hold_out
 from pipeline.training.timm_data import open_timm_dataset
 
 FASHION_MNIST = "fashion-mnist"
@@ -24,9 +23,14 @@ _DIGITS_TEST_IMAGES = 360
 
 
 def open_dataset(
-    name_or_path: str, *, resolution: int, seed: int, max_train: int | None = None
+    name_or_path: str,
+    *,
+    resolution: int,
+    seed: int,
+    max_train: int | None = None,
+    matching_images: int = 0,
 ) -> ImageData:
-    """Opens a data set in three disjoint splits.
+    """Opens a data set in four disjoint splits.
 
     Args:
         name_or_path: `fashion-mnist`, `digits` (scikit-learn's, bundled), a folder or tar file of
@@ -34,6 +38,9 @@ def open_dataset(
         resolution: Side of the network's input in pixels.
         seed: Decides which images are held out of train.
         max_train: Train on so many images only; the other splits stay as they are.
+        matching_images: Hold so many images out of train as `matching-validation`, the same share
+            of every class; of a WebDataset as many whole shards as it takes. The other splits stay
+            as they are.
 
     Raises:
         DataError: Images are missing, empty or damaged; the message says where, the hint what to
@@ -41,13 +48,12 @@ def open_dataset(
         UnknownNameError: Neither a known name nor a path.
     """
     check_resolution(resolution)
-    if max_train is not None and max_train < 1:
-        raise DataError(f"max_train is {max_train}; expected at least 1 image")
+    splitting = Splitting(seed=seed, matching_images=matching_images, max_train=max_train)
     if name_or_path == FASHION_MNIST:
-        return _in_memory(_fashion_mnist(), resolution, seed, max_train)
+        return _in_memory(_fashion_mnist(), resolution, splitting)
     if name_or_path == DIGITS:
-        return _in_memory(_digits(), resolution, seed, max_train)
-    return open_timm_dataset(name_or_path, resolution=resolution, seed=seed, max_train=max_train)
+        return _in_memory(_digits(), resolution, splitting)
+    return open_timm_dataset(name_or_path, resolution, splitting)
 
 
 @dataclass(frozen=True)
@@ -108,16 +114,15 @@ def _digits() -> _Gray:
     )
 
 
-def _in_memory(gray: _Gray, resolution: int, seed: int, max_train: int | None) -> InMemoryImages:
-    labels = gray.train.labels.numpy()
-    kept, held = hold_out(labels, held_out_size(len(labels)), seed=seed)
-    if max_train is not None and max_train < len(kept):
-        kept = kept[hold_out(labels[kept], max_train, seed=seed)[1]]
+def _in_memory(gray: _Gray, resolution: int, splitting: Splitting) -> InMemoryImages:
+    parts = splitting.split(gray.train.labels.numpy())
     in_order = torch.randperm(len(gray.test), generator=torch.Generator().manual_seed(0))
+    train, test = gray.train.padded(gray.pad), gray.test.padded(gray.pad)
     splits: dict[Split, GrayImages] = {
-        "train": gray.train[torch.from_numpy(kept)],
-        "search-validation": gray.train[torch.from_numpy(held)],
-        "test": gray.test[in_order],
+        "train": train[torch.from_numpy(parts.train)],
+        "matching-validation": train[torch.from_numpy(parts.matching_validation)],
+        "search-validation": train[torch.from_numpy(parts.search_validation)],
+        "test": test[in_order],
     }
     record = DatasetRecord(
         name=gray.name,
@@ -125,6 +130,7 @@ def _in_memory(gray: _Gray, resolution: int, seed: int, max_train: int | None) -
         checksum=gray.checksum,
         class_names=gray.class_names,
         num_train=len(splits["train"]),
+        num_matching_validation=len(splits["matching-validation"]),
         num_search_validation=len(splits["search-validation"]),
         num_test=len(splits["test"]),
         preprocessing=Preprocessing(

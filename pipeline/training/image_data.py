@@ -10,20 +10,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.errors import DataError
 from pipeline.records import DatasetRecord, Preprocessing
+from pipeline.training.epoch_steps import (
+    Part,
+    ResolutionAt,
+    Step,
+    num_batches,
+    record_at,
+    sized,
+    steps_of,
+)
 from pipeline.training.randomness import generator_for
 
-Split = Literal["train", "search-validation", "test"]
+Split = Literal["train", "matching-validation", "search-validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Batch = tuple[Tensor, Tensor]
 
 
 class ImageData(Protocol):
-    """A data set in three disjoint splits.
+    """A data set in four disjoint splits.
 
     Images are float32 of shape (n, 3, r, r) in channels-last layout, preprocessed as the record
     says; labels are int64 of shape (n,). `train` is trained on, and gives batch-norm and
-    quantization statistics; every choice is made on `search-validation`; `test` is reported only.
+    quantization statistics; the matching network learns from `matching-validation`, which is empty
+    unless it was asked for; every choice is made on `search-validation`; `test` is reported only.
     """
 
     @property
@@ -34,14 +45,59 @@ class ImageData(Protocol):
     def num_classes(self) -> int:
         """Number of classes."""
 
-    def num_train_batches(self, batch_size: int) -> int:
-        """Batches of one epoch; an incomplete last one is dropped."""
+    def at(self, resolution: int) -> ImageData:
+        """The same images in the same splits, preprocessed at another size; nothing is copied.
 
-    def train_batches(self, batch_size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
-        """One epoch of augmented training images, the same for the same seed and epoch.
+        Args:
+            resolution: Side of the network's input in pixels.
 
         Raises:
-            DataError: An image cannot be read.
+            ArchitectureError: The spaces are not defined at that size.
+        """
+
+    def to(self, device: torch.device | str) -> ImageData:
+        """The same images, given as tensors on a device.
+
+        Images that are in memory are kept and preprocessed on it; others are moved to it a batch at
+        a time. The order and the augmentation do not depend on it: a GPU gives what a CPU gives, up
+        to float32 rounding.
+        """
+
+    def num_train_batches(self, batch_size: int) -> int:
+        """Batches of one epoch, all processes together; an incomplete last one is dropped."""
+
+    def train_batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        epoch: int,
+        start: int = 0,
+        part: Part = (0, 1),
+        resolution_at: ResolutionAt | None = None,
+    ) -> Iterator[Batch]:
+        """One epoch of augmented training images, the same for the same seed and epoch.
+
+        What a step gives depends neither on `start` nor, at the data's own resolution, on
+        `resolution_at`; joined, the parts of all processes are the batch that one would be given.
+
+        Args:
+            batch_size: Images of a step, all processes together.
+            seed: Of the order and the augmentation.
+            epoch: Place in the run, from 0.
+            start: First step to give, where a run goes on within an epoch; nothing is given if it
+                is the number of steps.
+            part: This process's place from 0 and the number of processes, which divides
+                `batch_size`. Of each batch it is given rows place × batch_size / number to
+                (place + 1) × batch_size / number.
+            resolution_at: Input size of each step, with the same crops and mirroring at any size;
+                None for the data's own.
+
+        Raises:
+            UsageError: `start` or `part` is out of range, or the processes cannot share a batch.
+            ArchitectureError: The spaces are not defined at one of the sizes.
+            DataError: An image cannot be read, or several processes are to share fewer images than
+                a batch.
         """
 
     def batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
@@ -52,11 +108,19 @@ class ImageData(Protocol):
         """
 
     def sample(self, split: Split, n: int) -> Tensor:
-        """The first `n` images of `batches`, or all where there are fewer; (n, 3, r, r)."""
+        """The first `n` images of `batches`, or all where there are fewer; (n, 3, r, r).
+
+        Raises:
+            DataError: The split is empty, or an image cannot be read.
+        """
 
 
 def sample_of(data: ImageData, split: Split, n: int, *, batch_size: int = 128) -> Batch:
-    """The first `n` images of a split with their labels, or all where there are fewer."""
+    """The first `n` images of a split with their labels, or all where there are fewer.
+
+    Raises:
+        DataError: The split is empty, or an image cannot be read.
+    """
     images, labels = [], []
     missing = n
     for some, of in data.batches(split, min(batch_size, n)):
@@ -65,6 +129,11 @@ def sample_of(data: ImageData, split: Split, n: int, *, batch_size: int = 128) -
         missing -= len(images[-1])
         if missing <= 0:
             break
+    if not images:
+        raise DataError(
+            f"{data.record.name}: there are no images in {split}",
+            hint="matching-validation holds only as many as matching_images asks for",
+        )
     layout = torch.channels_last
     return torch.cat(images).contiguous(memory_format=layout), torch.cat(labels)
 
@@ -95,17 +164,27 @@ class GrayImages:
     labels: Tensor
 
     def __getitem__(self, indices: Tensor) -> GrayImages:
-        return GrayImages(self.pixels[indices], self.labels[indices])
+        there = indices.to(self.labels.device, non_blocking=True)
+        return GrayImages(self.pixels[there], self.labels[there])
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def to(self, device: torch.device | str) -> GrayImages:
+        """The same images on a device."""
+        return GrayImages(self.pixels.to(device), self.labels.to(device))
+
+    def padded(self, pad: int) -> GrayImages:
+        """The same images with `pad` pixels of zero on each side."""
+        return GrayImages(F.pad(self.pixels, (pad, pad, pad, pad)), self.labels)
 
 
 class InMemoryImages:
     """Small gray images, kept as bytes and preprocessed a batch at a time.
 
     Args:
-        splits: The images of each split, in the order `batches` gives them.
+        splits: The images of each split on one device, padded as the record says, in the order
+            `batches` gives them.
         record: What they are, with the preprocessing to apply.
         augmentation: How training images are varied.
     """
@@ -116,28 +195,54 @@ class InMemoryImages:
         record: DatasetRecord,
         augmentation: Augmentation,
     ) -> None:
-        pad = record.preprocessing.pad
         self.record = record
         self.num_classes = len(record.class_names)
         self._augmentation = augmentation
-        self._splits = {
-            split: GrayImages(F.pad(images.pixels, (pad, pad, pad, pad)), images.labels)
-            for split, images in splits.items()
-        }
+        self._splits = splits
+
+    def at(self, resolution: int) -> InMemoryImages:
+        """See `ImageData`."""
+        return InMemoryImages(self._splits, record_at(self.record, resolution), self._augmentation)
+
+    def to(self, device: torch.device | str) -> InMemoryImages:
+        """See `ImageData`."""
+        splits = {split: images.to(device) for split, images in self._splits.items()}
+        return InMemoryImages(splits, self.record, self._augmentation)
 
     def num_train_batches(self, batch_size: int) -> int:
         """See `ImageData`."""
-        return max(1, len(self._splits["train"]) // batch_size)
+        return num_batches(self.record, batch_size)
 
-    def train_batches(self, batch_size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
-        """See `ImageData`."""
+    def train_batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        epoch: int,
+        start: int = 0,
+        part: Part = (0, 1),
+        resolution_at: ResolutionAt | None = None,
+    ) -> Iterator[Batch]:
+        """See `ImageData`; what is not given is not touched."""
+        steps = steps_of(
+            self.record, batch_size, start=start, part=part, resolution_at=resolution_at
+        )
+        images = len(self._splits["train"])
+        order = torch.randperm(images, generator=generator_for(seed, "order", epoch))
+        return (
+            self._train_batch(
+                order[step.batch], step, generator_for(seed, "augmentation", epoch, step.number)
+            )
+            for step in steps
+        )
+
+    def _train_batch(self, indices: Tensor, step: Step, generator: torch.Generator) -> Batch:
         train = self._splits["train"]
-        order = torch.randperm(len(train), generator=generator_for(seed, "order", epoch))
-        for step in range(self.num_train_batches(batch_size)):
-            batch = train[order[step * batch_size : (step + 1) * batch_size]]
-            generator = generator_for(seed, "augmentation", epoch, step)
-            pixels = augment(batch.pixels, self._augmentation, generator)
-            yield preprocess(pixels, self.record.preprocessing), batch.labels
+        shape = (len(indices), *train.pixels.shape[1:])
+        views = random_views(shape, self._augmentation, generator)
+        batch = train[indices[step.share]]
+        pixels = views[step.share].of(batch.pixels)
+        return preprocess(pixels, sized(self.record.preprocessing, step.resolution)), batch.labels
 
     def batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """See `ImageData`."""
@@ -152,27 +257,55 @@ class InMemoryImages:
         return sample_of(self, split, n)[0]
 
 
-def augment(pixels: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
+@dataclass(frozen=True)
+class Views:
+    """What is shown of each of n images.
+
+    Attributes:
+        padding: Pixels of zero on each side that images are given first.
+        rows: int64 of shape (n, h), the rows shown of the padded image.
+        columns: int64 of shape (n, w), the columns; they fall where the image is mirrored.
+    """
+
+    padding: int
+    rows: Tensor
+    columns: Tensor
+
+    def __getitem__(self, share: slice) -> Views:
+        return Views(self.padding, self.rows[share], self.columns[share])
+
+    def of(self, pixels: Tensor) -> Tensor:
+        """What is shown of images of shape (n, h, w): the same shape, on the same device."""
+        device, pad = pixels.device, self.padding
+        rows = self.rows.to(device, non_blocking=True)
+        columns = self.columns.to(device, non_blocking=True)
+        images = torch.arange(len(pixels), device=device)
+        padded = F.pad(pixels, (pad, pad, pad, pad))
+        return padded[images[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def random_views(
+    shape: tuple[int, int, int], augmentation: Augmentation, generator: torch.Generator
+) -> Views:
     """Shifts and mirrors images at random, each on its own.
 
     Args:
-        pixels: Shape (n, h, w).
+        shape: (n, h, w) of the images.
         augmentation: By how much.
         generator: Where the randomness comes from.
 
     Returns:
-        The same shape; what is shifted in is zero.
+        Views on the CPU, whatever device the images are on: a GPU's generator draws other numbers.
     """
-    n, height, width = pixels.shape
+    n, height, width = shape
     pad = augmentation.crop_padding
-    padded = F.pad(pixels, (pad, pad, pad, pad))
     shifts = torch.randint(0, 2 * pad + 1, (2, n, 1), generator=generator)
     mirrored = torch.rand((n, 1), generator=generator) < 0.5
     rows = shifts[0] + torch.arange(height)
     columns = shifts[1] + torch.arange(width)
     if augmentation.flip:
         columns = torch.where(mirrored, columns.flip(1), columns)
-    return padded[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return Views(pad, rows, columns)
 
 
 def preprocess(pixels: Tensor, how: Preprocessing) -> Tensor:
@@ -189,7 +322,23 @@ def preprocess(pixels: Tensor, how: Preprocessing) -> Tensor:
     images = pixels.unsqueeze(1).float()
     if images.shape[2:] != size:
         images = F.interpolate(images, size=size, mode=how.resize, align_corners=False)
-    mean = torch.tensor(how.mean).view(1, 3, 1, 1)
-    std = torch.tensor(how.std).view(1, 3, 1, 1)
-    images = (images.expand(-1, 3, -1, -1) / 255 - mean) / std
+    images = standardized(images.expand(-1, 3, -1, -1), how)
     return images.contiguous(memory_format=torch.channels_last)
+
+
+def standardized(images: Tensor, how: Preprocessing) -> Tensor:
+    """Brings pixel values to the scale networks take.
+
+    Args:
+        images: float32 of shape (n, 3, r, r), values from 0 to 255.
+        how: Mean and standard deviation.
+
+    Returns:
+        The same shape, in the same memory layout and on the same device.
+    """
+    # A blocking copy would hold this process until the device has done all the work queued there.
+    mean, std = (
+        torch.tensor(values).to(images.device, non_blocking=True).view(1, 3, 1, 1)
+        for values in (how.mean, how.std)
+    )
+    return (images / 255 - mean) / std

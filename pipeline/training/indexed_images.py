@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from pipeline.device import usable_cores
 from pipeline.errors import DataError, PipelineError
 from pipeline.records import DatasetRecord
+from pipeline.training.epoch_steps import Part, ResolutionAt, num_batches, record_at, steps_of
 from pipeline.training.image_data import Batch, Split, sample_of
 from pipeline.training.photo import Pixels, read_photo, to_inputs, to_pixels, to_varied_pixels
 from pipeline.training.randomness import generator_for, seed_for
@@ -21,9 +21,6 @@ from pipeline.training.splits import Indices
 
 # Fewer images are read before worker processes have started.
 _WORTH_WORKERS = 4096
-
-# Index of an image, and the seed of its augmentation where it is to be varied.
-_Job = tuple[int, int | None]
 
 
 class ImagesByIndex(NamedTuple):
@@ -39,56 +36,109 @@ class ImagesByIndex(NamedTuple):
     indices: Indices
 
 
+class _Job(NamedTuple):
+    """An image to read.
+
+    Attributes:
+        image: Which of the reader's images.
+        resolution: Size to bring it to, in pixels.
+        seed: Of its augmentation; None where it is not to be varied.
+    """
+
+    image: int
+    resolution: int
+    seed: int | None
+
+
 class IndexedImages:
     """Images that are read from disk when a batch needs them.
 
     Args:
         splits: The images of each split.
         record: What they are.
+        device: Where batches are given.
     """
 
-    def __init__(self, splits: dict[Split, ImagesByIndex], record: DatasetRecord) -> None:
+    def __init__(
+        self,
+        splits: dict[Split, ImagesByIndex],
+        record: DatasetRecord,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.record = record
         self.num_classes = len(record.class_names)
         self._splits = splits
+        self._device = torch.device(device)
+
+    def at(self, resolution: int) -> IndexedImages:
+        """See `ImageData`."""
+        return IndexedImages(self._splits, record_at(self.record, resolution), self._device)
+
+    def to(self, device: torch.device | str) -> IndexedImages:
+        """See `ImageData`."""
+        return IndexedImages(self._splits, self.record, device)
 
     def num_train_batches(self, batch_size: int) -> int:
         """See `ImageData`."""
-        return max(1, self.record.num_train // batch_size)
+        return num_batches(self.record, batch_size)
 
-    def train_batches(self, batch_size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
-        """See `ImageData`."""
+    def train_batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        epoch: int,
+        start: int = 0,
+        part: Part = (0, 1),
+        resolution_at: ResolutionAt | None = None,
+    ) -> Iterator[Batch]:
+        """See `ImageData`; what is not given is not read."""
+        steps = steps_of(
+            self.record, batch_size, start=start, part=part, resolution_at=resolution_at
+        )
         indices = self._splits["train"].indices
-        order = torch.randperm(len(indices), generator=generator_for(seed, "order", epoch))
-        used = indices[order[: self.num_train_batches(batch_size) * batch_size].numpy()]
-        jobs = ((int(i), seed_for(seed, "augmentation", epoch, int(i))) for i in used)
-        return self._read("train", jobs, len(used), batch_size)
+        order = torch.randperm(len(indices), generator=generator_for(seed, "order", epoch)).numpy()
+        jobs = (
+            [
+                _Job(int(i), step.resolution, seed_for(seed, "augmentation", epoch, int(i)))
+                for i in indices[order[step.batch][step.share]]
+            ]
+            for step in steps
+        )
+        images = len(steps) * batch_size // part[1]
+        return self._read("train", jobs, images, processes=part[1])
 
     def batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """See `ImageData`."""
-        indices = self._splits[split].indices
-        jobs = ((int(index), None) for index in indices)
-        return self._read(split, jobs, len(indices), batch_size)
+        indices, resolution = self._splits[split].indices, self.record.preprocessing.resolution
+        jobs = (
+            [_Job(int(index), resolution, None) for index in indices[first : first + batch_size]]
+            for first in range(0, len(indices), batch_size)
+        )
+        return self._read(split, jobs, len(indices))
 
     def sample(self, split: Split, n: int) -> Tensor:
         """See `ImageData`."""
         return sample_of(self, split, n)[0]
 
     def _read(
-        self, split: Split, jobs: Iterator[_Job], images: int, batch_size: int
+        self, split: Split, batches: Iterator[list[_Job]], images: int, processes: int = 1
     ) -> Iterator[Batch]:
-        preprocessing = self.record.preprocessing
-        batches = (list(islice(jobs, batch_size)) for _ in range(0, images, batch_size))
+        # Processes that share batches share the machine's cores as well.
+        workers = max(1, usable_cores() // processes) if images >= _WORTH_WORKERS else 0
         loader: Iterable[_Decoded | PipelineError] = DataLoader(
-            _Decoder(self._splits[split].reader, preprocessing.resolution),
+            _Decoder(self._splits[split].reader),
             batch_sampler=batches,
             collate_fn=_unchanged,
-            num_workers=usable_cores() if images >= _WORTH_WORKERS else 0,
+            num_workers=workers,
+            pin_memory=self._device.type == "cuda",
         )
         for batch in loader:
             if isinstance(batch, PipelineError):
                 raise batch
-            yield to_inputs(batch.pixels, preprocessing), batch.labels
+            pixels = batch.pixels.to(self._device, non_blocking=True)
+            labels = batch.labels.to(self._device, non_blocking=True)
+            yield to_inputs(pixels, self.record.preprocessing), labels
 
 
 class _Decoded(NamedTuple):
@@ -97,30 +147,29 @@ class _Decoded(NamedTuple):
 
 
 class _Decoder(Dataset[Any]):
-    """Reads images by (index, seed of the augmentation or None); runs in worker processes."""
+    """Reads the images of a batch; runs in worker processes."""
 
-    def __init__(self, reader: Any, resolution: int) -> None:
+    def __init__(self, reader: Any) -> None:
         self._reader = reader
-        self._resolution = resolution
 
     def __getitems__(self, jobs: Sequence[_Job]) -> _Decoded | PipelineError:
         """Reads a batch; an unreadable image is returned as data, to be raised by the parent."""
         try:
-            pixels, labels = zip(*(self._one(*job) for job in jobs), strict=True)
+            pixels, labels = zip(*(self._one(job) for job in jobs), strict=True)
         except PipelineError as error:
             return error
         return _Decoded(torch.from_numpy(np.stack(pixels)), torch.tensor(labels))
 
-    def _one(self, index: int, seed: int | None) -> tuple[Pixels, int]:
-        name = self._reader.filename(index, absolute=True) or f"image {index}"
+    def _one(self, job: _Job) -> tuple[Pixels, int]:
+        name = self._reader.filename(job.image, absolute=True) or f"image {job.image}"
         try:
-            file, label = self._reader[index]
+            file, label = self._reader[job.image]
         except OSError as error:
             raise DataError(f"{name}: cannot be read: {error}") from None
         image = read_photo(file, name)
-        if seed is None:
-            return to_pixels(image, self._resolution), int(label)
-        return to_varied_pixels(image, self._resolution, seed), int(label)
+        if job.seed is None:
+            return to_pixels(image, job.resolution), int(label)
+        return to_varied_pixels(image, job.resolution, job.seed), int(label)
 
 
 def _unchanged(batch: Any) -> Any:

@@ -6,7 +6,6 @@ import math
 from typing import BinaryIO
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from pipeline.errors import DataError
 from pipeline.records import Preprocessing
+from pipeline.training.image_data import standardized
 
 Pixels = NDArray[np.uint8]
 
@@ -81,5 +81,4 @@ def to_inputs(pixels: Tensor, how: Preprocessing) -> Tensor:
     Returns:
         float32 of shape (n, 3, r, r), channels-last.
     """
-    mean, std = torch.tensor(how.mean), torch.tensor(how.std)
-    return ((pixels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+    return standardized(pixels.permute(0, 3, 1, 2).float(), how)

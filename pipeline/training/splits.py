@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -13,6 +16,63 @@ Indices = NDArray[np.int64]
 # Enough that the accuracy of good networks is known to about half a percent.
 MOST_HELD_OUT = 5000
 _HELD_OUT_SHARE = 0.1
+
+
+class TrainSplits(NamedTuple):
+    """Indices of training images in three disjoint parts, each in a shuffled order."""
+
+    train: Indices
+    matching_validation: Indices
+    search_validation: Indices
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """How training images are split; `search-validation` depends on the seed alone.
+
+    Attributes:
+        seed: Decides which images are held out.
+        matching_images: Images held out for the matching network; 0 where none is trained.
+        max_train: Train on so many of the rest only; None for all of them.
+
+    Raises:
+        DataError: A number of images is out of range.
+    """
+
+    seed: int
+    matching_images: int = 0
+    max_train: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_train is not None and self.max_train < 1:
+            raise DataError(f"max_train is {self.max_train}; expected at least 1 image")
+        if self.matching_images < 0:
+            raise DataError(f"matching_images is {self.matching_images}; expected 0 or more")
+
+    def split(self, labels: Indices) -> TrainSplits:
+        """Splits images of these classes.
+
+        Raises:
+            DataError: There are too few images to hold any out.
+        """
+        kept, validation = hold_out(labels, held_out_size(len(labels)), seed=self.seed)
+        kept, matching = self._without_matching(labels, kept)
+        if self.max_train is not None and self.max_train < len(kept):
+            kept = kept[hold_out(labels[kept], self.max_train, seed=self.seed)[1]]
+        return TrainSplits(kept, matching, validation)
+
+    def _without_matching(self, labels: Indices, kept: Indices) -> tuple[Indices, Indices]:
+        if self.matching_images == 0:
+            return kept, kept[:0]
+        if self.matching_images >= len(kept):
+            raise DataError(
+                f"{len(kept)} training images are too few to hold {self.matching_images} out of "
+                "them for the matching network",
+                hint="lower matching_images, or add training images",
+            )
+        seed = seed_for(self.seed, "matching-validation")
+        rest, matching = hold_out(labels[kept], self.matching_images, seed=seed)
+        return kept[rest], kept[matching]
 
 
 def held_out_size(images: int) -> int:

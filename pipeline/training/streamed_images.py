@@ -30,10 +30,20 @@ from pipeline.device import usable_cores
 from pipeline.errors import DataError, StorageError
 from pipeline.files import read_record
 from pipeline.records import DatasetRecord
+from pipeline.training.epoch_steps import Part, ResolutionAt, Step, num_batches, record_at, steps_of
 from pipeline.training.image_data import Batch, Split, sample_of
-from pipeline.training.photo import photo_preprocessing, to_inputs, to_pixels, to_varied_pixels
+from pipeline.training.photo import (
+    Pixels,
+    photo_preprocessing,
+    to_inputs,
+    to_pixels,
+    to_varied_pixels,
+)
 from pipeline.training.randomness import generator_for, seed_for
-from pipeline.training.splits import held_out_size
+from pipeline.training.splits import Splitting, held_out_size
+
+# Pixels of an image, and its class.
+_Item = tuple[Pixels, int]
 
 _INFO = "_info.json"
 _TEST_SPLITS = ("test", "validation", "val")
@@ -79,95 +89,174 @@ class _Shards(NamedTuple):
 class StreamedImages:
     """Images streamed from tar files.
 
-    timm's reader skips an image it cannot decode, with a warning on the log.
+    timm's reader skips an image it cannot decode, with a warning on the log. One worker process a
+    core reads, and which images meet in a training batch depends on how many there are.
 
     Args:
         folder: Where the shards are.
         splits: The shards of each split.
         record: What they are.
+        device: Where batches are given.
     """
 
-    def __init__(self, folder: Path, splits: dict[Split, _Shards], record: DatasetRecord) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        splits: dict[Split, _Shards],
+        record: DatasetRecord,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.record = record
         self.num_classes = len(record.class_names)
         self._folder = folder
         self._splits = splits
+        self._device = torch.device(device)
+
+    def at(self, resolution: int) -> StreamedImages:
+        """See `ImageData`."""
+        record = record_at(self.record, resolution)
+        return StreamedImages(self._folder, self._splits, record, self._device)
+
+    def to(self, device: torch.device | str) -> StreamedImages:
+        """See `ImageData`."""
+        return StreamedImages(self._folder, self._splits, self.record, device)
 
     def num_train_batches(self, batch_size: int) -> int:
         """See `ImageData`."""
-        return max(1, self.record.num_train // batch_size)
+        return num_batches(self.record, batch_size)
 
-    def train_batches(self, batch_size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
-        """See `ImageData`."""
-        batches = self._read("train", batch_size, seed_for(seed, "epoch", epoch))
-        return islice(batches, self.num_train_batches(batch_size))
+    def train_batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int,
+        epoch: int,
+        start: int = 0,
+        part: Part = (0, 1),
+        resolution_at: ResolutionAt | None = None,
+    ) -> Iterator[Batch]:
+        """See `ImageData`.
+
+        A stream has no way around its images: those before `start` and those of other processes are
+        read and dropped. Processes that share batches must see as many cores each.
+        """
+        steps = steps_of(
+            self.record, batch_size, start=start, part=part, resolution_at=resolution_at
+        )
+        if not steps:
+            return iter(())
+        shards, of_epoch = self._splits["train"], seed_for(seed, "epoch", epoch)
+        images = _images(self._folder, shards, batch_size, of_epoch)
+        stream = _Varied(images, of_epoch, batch_size, steps)
+        generator = generator_for(of_epoch, "workers")
+        loader = self._loader(stream, shards, batch_size // part[1], generator)
+        return self._given(islice(loader, steps[0].number, steps[-1].number + 1))
 
     def batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """See `ImageData`."""
-        return self._read(split, batch_size, None)
+        shards = self._splits[split]
+        if not shards.filenames:
+            return iter(())
+        images = _images(self._folder, shards, batch_size, None)
+        stream = _Whole(images, self.record.preprocessing.resolution)
+        return self._given(iter(self._loader(stream, shards, batch_size, None)))
 
     def sample(self, split: Split, n: int) -> Tensor:
         """See `ImageData`."""
         return sample_of(self, split, n)[0]
 
-    def _read(self, split: Split, batch_size: int, seed: int | None) -> Iterator[Batch]:
-        shards, preprocessing = self._splits[split], self.record.preprocessing
-        stream = _Stream(self._folder, shards, preprocessing.resolution, batch_size, seed)
-        loader = DataLoader(
+    def _loader(
+        self,
+        stream: IterableDataset[Any],
+        shards: _Shards,
+        rows: int,
+        generator: torch.Generator | None,
+    ) -> DataLoader[Any]:
+        return DataLoader(
             stream,
-            batch_size=batch_size,
+            batch_size=rows,
             collate_fn=_stacked,
             num_workers=min(usable_cores(), len(shards.filenames)),
-            generator=None if seed is None else generator_for(seed, "workers"),
+            generator=generator,
+            pin_memory=self._device.type == "cuda",
         )
-        for pixels, labels in loader:
+
+    def _given(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for pixels, labels in batches:
             if int(labels.max()) >= self.num_classes:
                 raise DataError(
                     f"{self._folder}: an image of class {int(labels.max())} among "
                     f"{self.num_classes} class_names",
                     hint=f"list all classes in {_INFO}",
                 )
-            yield to_inputs(pixels, preprocessing), labels
+            pixels = pixels.to(self._device, non_blocking=True)
+            inputs = to_inputs(pixels, self.record.preprocessing)
+            yield inputs, labels.to(self._device, non_blocking=True)
 
 
-class _Stream(IterableDataset[Any]):
-    """One pass over the shards, in a worker process; shuffled and varied if there is a seed."""
+def _images(folder: Path, shards: _Shards, batch_size: int, seed: int | None) -> Any:
+    """One pass over the images of shards and their labels; shuffled if there is a seed."""
+    # Made anew for each pass: the reader's own shuffling goes on from pass to pass, which a run
+    # that was killed could not take up.
+    images = create_dataset(
+        "wds/",
+        root=str(folder),
+        split=shards.timm_split,
+        is_training=seed is not None,
+        batch_size=batch_size,
+        seed=0 if seed is None else seed % 2**31,
+    )
+    # In a process group the reader would give each process shards of its own, and no two would
+    # agree on what a batch is.
+    images.reader.dist_rank, images.reader.dist_num_replicas = 0, 1
+    return images
 
-    def __init__(
-        self, folder: Path, shards: _Shards, resolution: int, batch_size: int, seed: int | None
-    ) -> None:
+
+class _Whole(IterableDataset[Any]):
+    """Images as they are evaluated, in a worker process."""
+
+    def __init__(self, images: Any, resolution: int) -> None:
+        self._images = images
         self._resolution = resolution
+
+    def __iter__(self) -> Iterator[_Item]:
+        for image, label in self._images:
+            yield to_pixels(image, self._resolution), int(label)
+
+
+class _Varied(IterableDataset[Any]):
+    """Images as they are trained on, in a worker process: its share of the batches it makes.
+
+    The loader takes a batch from each worker in turn, and all workers make as many.
+    """
+
+    def __init__(self, images: Any, seed: int, batch_size: int, steps: Sequence[Step]) -> None:
+        self._images = images
         self._seed = seed
-        # Made anew for each pass: the reader's own shuffling goes on from pass to pass, which a
-        # run that was killed could not take up.
-        self._dataset = create_dataset(
-            "wds/",
-            root=str(folder),
-            split=shards.timm_split,
-            is_training=seed is not None,
-            batch_size=batch_size,
-            seed=0 if seed is None else seed % 2**31,
-        )
+        self._batch_size = batch_size
+        self._rows = range(batch_size)[steps[0].share]
+        self._native = steps[0].resolution
+        self._resolutions = {step.number: step.resolution for step in steps}
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
+    def __iter__(self) -> Iterator[_Item]:
         worker = get_worker_info()
-        for number, (image, label) in enumerate(self._dataset):
-            if self._seed is None:
-                pixels = to_pixels(image, self._resolution)
-            else:
-                of_image = seed_for(self._seed, worker.id if worker else 0, number)
-                pixels = to_varied_pixels(image, self._resolution, of_image)
-            yield pixels, int(label)
+        place, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        for number, (image, label) in enumerate(self._images):
+            turn, row = divmod(number, self._batch_size)
+            if row not in self._rows:
+                continue
+            # Steps before the first and after the last are dropped: any size will do.
+            resolution = self._resolutions.get(turn * workers + place, self._native)
+            of_image = seed_for(self._seed, place, number)
+            yield to_varied_pixels(image, resolution, of_image), int(label)
 
 
-def _stacked(items: list[tuple[np.ndarray, int]]) -> Batch:
+def _stacked(items: list[_Item]) -> Batch:
     pixels, labels = zip(*items, strict=True)
     return torch.from_numpy(np.stack(pixels)), torch.tensor(labels)
 
 
-def open_webdataset(
-    folder: Path, *, resolution: int, seed: int, max_train: int | None
-) -> StreamedImages:
+def open_webdataset(folder: Path, resolution: int, splitting: Splitting) -> StreamedImages:
     """Opens a WebDataset; see `pipeline.training.datasets.open_dataset`.
 
     Raises:
@@ -185,20 +274,22 @@ def open_webdataset(
             f"one of {', '.join(_TEST_SPLITS)}"
         )
     train = _shards(folder, info.splits["train"])
-    kept, held = _hold_out_shards(folder, train, seed)
-    test = _shards(folder, info.splits[test_name])
+    splits = _hold_out_shards(folder, train, splitting)
+    splits["test"] = _shards(folder, info.splits[test_name])
+    kept = splits["train"]
     record = DatasetRecord(
         name=f"wds/{folder}",
-        source=f"WebDataset, splits train and {test_name}; {len(held.filenames)} of "
-        f"{len(train.filenames)} train shards held out",
+        source=f"WebDataset, splits train and {test_name}; "
+        f"{len(train.filenames) - len(kept.filenames)} of {len(train.filenames)} train shards held "
+        "out",
         checksum=None,
         class_names=info.class_names,
-        num_train=min(kept.images, max_train or kept.images),
-        num_search_validation=held.images,
-        num_test=test.images,
+        num_train=min(kept.images, splitting.max_train or kept.images),
+        num_matching_validation=splits["matching-validation"].images,
+        num_search_validation=splits["search-validation"].images,
+        num_test=splits["test"].images,
         preprocessing=photo_preprocessing(resolution),
     )
-    splits: dict[Split, _Shards] = {"train": kept, "search-validation": held, "test": test}
     return StreamedImages(folder, splits, record)
 
 
@@ -223,13 +314,22 @@ def _shards(folder: Path, info: _SplitInfo) -> _Shards:
     return _Shards(info.filenames, info.shard_lengths)
 
 
-def _hold_out_shards(folder: Path, train: _Shards, seed: int) -> tuple[_Shards, _Shards]:
-    order = np.random.default_rng(seed_for(seed, "hold out")).permutation(len(train.filenames))
+def _hold_out_shards(folder: Path, train: _Shards, splitting: Splitting) -> dict[Split, _Shards]:
+    seed = seed_for(splitting.seed, "hold out")
+    order = np.random.default_rng(seed).permutation(len(train.filenames))
     filled = np.cumsum(np.array(train.lengths)[order])
-    held = 1 + int(np.searchsorted(filled, held_out_size(train.images)))
-    if held >= len(train.filenames):
+    validation = matching = 1 + int(np.searchsorted(filled, held_out_size(train.images)))
+    if splitting.matching_images:
+        enough = filled[validation - 1] + splitting.matching_images
+        matching = 1 + int(np.searchsorted(filled, enough))
+    if matching >= len(train.filenames):
         raise DataError(
             f"{folder}: {len(train.filenames)} train shards are too few to hold some out",
-            hint="write the training images in 10 shards or more",
+            hint="write the training images in 10 shards or more"
+            + (", or lower matching_images" if splitting.matching_images else ""),
         )
-    return train.take(order[held:].tolist()), train.take(order[:held].tolist())
+    return {
+        "train": train.take(order[matching:].tolist()),
+        "matching-validation": train.take(order[validation:matching].tolist()),
+        "search-validation": train.take(order[:validation].tolist()),
+    }

@@ -16,7 +16,7 @@ from pipeline.records import DatasetRecord
 from pipeline.training.image_data import ImageData, Split
 from pipeline.training.indexed_images import ImagesByIndex, IndexedImages
 from pipeline.training.photo import photo_preprocessing
-from pipeline.training.splits import Indices, held_out_size, hold_out
+from pipeline.training.splits import Indices, Splitting, hold_out
 from pipeline.training.streamed_images import open_webdataset
 
 _HUGGING_FACE = "hfds/"
@@ -26,13 +26,11 @@ _TEST_FOLDERS = ("test", "validation", "val", "valid", "eval", "evaluation")
 _TEST_SHARE = 0.1
 
 
-def open_timm_dataset(
-    name_or_path: str, *, resolution: int, seed: int, max_train: int | None
-) -> ImageData:
+def open_timm_dataset(name_or_path: str, resolution: int, splitting: Splitting) -> ImageData:
     """Opens what timm reads; see `pipeline.training.datasets.open_dataset`."""
     if name_or_path.startswith(_WEBDATASET):
         folder = Path(name_or_path.removeprefix(_WEBDATASET))
-        return open_webdataset(folder, resolution=resolution, seed=seed, max_train=max_train)
+        return open_webdataset(folder, resolution, splitting)
     if name_or_path.startswith(_HUGGING_FACE):
         found = _hugging_face(name_or_path)
     elif (path := Path(name_or_path)).exists():
@@ -45,7 +43,7 @@ def open_timm_dataset(
     else:
         known = ("fashion-mnist", "digits", "hfds/NAME", "wds/FOLDER", "a folder of images")
         raise UnknownNameError.of("data set", name_or_path, known)
-    return _split(found, name_or_path, resolution, seed, max_train)
+    return _split(found, name_or_path, resolution, splitting)
 
 
 class _Labelled(NamedTuple):
@@ -57,7 +55,7 @@ class _Labelled(NamedTuple):
 
 @dataclass(frozen=True)
 class _Found:
-    """A data set before search-validation is held out; `test` is None where it has none."""
+    """A data set before anything is held out of train; `test` is None where it has none."""
 
     train: _Labelled
     test: _Labelled | None
@@ -65,9 +63,7 @@ class _Found:
     source: str
 
 
-def _split(
-    found: _Found, name: str, resolution: int, seed: int, max_train: int | None
-) -> IndexedImages:
+def _split(found: _Found, name: str, resolution: int, splitting: Splitting) -> IndexedImages:
     reader, labels = found.train
     source, rest = found.source, np.arange(len(labels))
     if found.test:
@@ -78,22 +74,21 @@ def _split(
         rest, held = hold_out(labels, int(len(labels) * _TEST_SHARE), seed=0)
         test = ImagesByIndex(reader, held)
         source += f"; no test images there, so {len(held)} of the others are held out as test"
-    kept, validation = hold_out(labels[rest], held_out_size(len(rest)), seed=seed)
-    kept, validation = rest[kept], rest[validation]
-    if max_train is not None and max_train < len(kept):
-        kept = kept[hold_out(labels[kept], max_train, seed=seed)[1]]
+    kept, matching, validation = (rest[part] for part in splitting.split(labels[rest]))
     record = DatasetRecord(
         name=name,
         source=source,
         checksum=None,
         class_names=found.class_names,
         num_train=len(kept),
+        num_matching_validation=len(matching),
         num_search_validation=len(validation),
         num_test=len(test.indices),
         preprocessing=photo_preprocessing(resolution),
     )
     splits: dict[Split, ImagesByIndex] = {
         "train": ImagesByIndex(reader, kept),
+        "matching-validation": ImagesByIndex(reader, matching),
         "search-validation": ImagesByIndex(reader, validation),
         "test": test,
     }

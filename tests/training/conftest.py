@@ -1,6 +1,7 @@
 """Small data, a small space and one thread: training here takes seconds and gives the same bits."""
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from pipeline.space import Architecture, SearchSpace, get_space
 from pipeline.training.datasets import open_dataset
-from pipeline.training.image_data import ImageData
+from pipeline.training.image_data import Batch, ImageData
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -30,6 +31,20 @@ def space() -> SearchSpace:
 def digits() -> ImageData:
     """320 training images of 32 pixels."""
     return open_dataset("digits", resolution=32, seed=0, max_train=320)
+
+
+@pytest.fixture(scope="session")
+def digest() -> Callable[[Iterable[Batch]], str]:
+    """SHA-256 over the bytes of batches, in their order."""
+
+    def of(batches: Iterable[Batch]) -> str:
+        found = hashlib.sha256()
+        for images, labels in batches:
+            found.update(images.numpy().tobytes())
+            found.update(labels.numpy().tobytes())
+        return found.hexdigest()
+
+    return of
 
 
 @pytest.fixture

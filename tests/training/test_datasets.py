@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.errors import ArchitectureError, DataError, UnknownNameError
 from pipeline.training.datasets import open_dataset
@@ -24,12 +25,25 @@ def test_digits_are_bundled():
 
 
 def test_fewer_training_images_leave_the_other_splits_alone():
-    whole = open_dataset("digits", resolution=32, seed=0)
-    part = open_dataset("digits", resolution=32, seed=0, max_train=100)
+    whole = open_dataset("digits", resolution=32, seed=0, matching_images=30)
+    part = open_dataset("digits", resolution=32, seed=0, matching_images=30, max_train=100)
     assert part.record.num_train == 100
     assert len(part.sample("train", 1000)) == 100
     for split in SPLITS[1:]:
         assert part.sample(split, 10**4).equal(whole.sample(split, 10**4))
+
+
+def test_matching_images_leave_the_other_splits_alone():
+    plain = open_dataset("digits", resolution=32, seed=0)
+    held = open_dataset("digits", resolution=32, seed=0, max_train=100, matching_images=200)
+    assert (held.record.num_train, held.record.num_matching_validation) == (100, 200)
+    for split in ("search-validation", "test"):
+        assert held.sample(split, 10**4).equal(plain.sample(split, 10**4))
+    images = torch.cat([held.sample(split, 10**4) for split in SPLITS])
+    assert len(images) == 100 + 200 + 143 + 360
+    assert len(images.flatten(1).unique(dim=0)) == len(images)
+    labels = torch.cat([of for _, of in held.batches("matching-validation", 50)])
+    assert labels.bincount().min() >= 18
 
 
 @pytest.mark.parametrize(
@@ -60,6 +74,19 @@ def test_resolutions_are_those_of_the_spaces():
 def test_training_needs_images(max_train: int):
     with pytest.raises(DataError, match=f"max_train is {max_train}"):
         open_dataset("digits", resolution=32, seed=0, max_train=max_train)
+
+
+@pytest.mark.parametrize(
+    ("matching", "message"),
+    [
+        (-1, "matching_images is -1; expected 0 or more"),
+        (1294, "1294 training images are too few to hold 1294 out of them"),
+        (5000, "1294 training images are too few to hold 5000 out of them"),
+    ],
+)
+def test_matching_needs_images(matching: int, message: str):
+    with pytest.raises(DataError, match=message):
+        open_dataset("digits", resolution=32, seed=0, matching_images=matching)
 
 
 def test_a_folder_is_opened_by_its_path(image_folder: Callable[..., Path]):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from pipeline.training.splits import held_out_size, hold_out
+from pipeline.training.splits import Splitting, held_out_size, hold_out
 
 
 @st.composite
@@ -50,6 +50,31 @@ def test_a_first_part_is_a_fair_sample():
 )
 def test_a_tenth_and_at_most_five_thousand(images: int, size: int):
     assert held_out_size(images) == size
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=20, max_size=200),
+    st.integers(0, 15),
+    st.none() | st.integers(1, 200),
+    st.integers(0, 1000),
+)
+def test_parts_of_train_are_disjoint(
+    labels: list[int], matching: int, max_train: int | None, seed: int
+):
+    classes = np.array(labels)
+    parts = Splitting(seed=seed, matching_images=matching, max_train=max_train).split(classes)
+    validation = held_out_size(len(labels))
+    left = len(labels) - validation - matching
+    assert [len(part) for part in parts] == [min(left, max_train or left), matching, validation]
+    used = np.concatenate(parts)
+    assert len(set(used)) == len(used)
+    assert set(used) <= set(range(len(labels)))
+    assert max_train is not None or len(used) == len(labels)
+    of_seed = hold_out(classes, validation, seed=seed)[1]
+    assert np.array_equal(parts.search_validation, of_seed)
+    for label in set(labels):
+        share = matching * labels.count(label) / len(labels)
+        assert abs(np.count_nonzero(classes[parts.matching_validation] == label) - share) <= 3
 
 
 def test_too_few_images_are_told():

@@ -10,20 +10,41 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.errors import DataError
-from pipeline.training import indexed_images
+from pipeline.training import indexed_images, streamed_images
 from pipeline.training.datasets import open_dataset
 from pipeline.training.image_data import SPLITS, ImageData
-from pipeline.training.photo import to_varied_pixels
+from pipeline.training.photo import read_photo, to_varied_pixels
 
 Maker = Callable[..., Path]
 TWO = {"cat": 30, "dog": 20}
+TRAINED_AND_JUDGED = [split for split in SPLITS if split != "matching-validation"]
 
 
 def _open(root: Path | str, **changes) -> ImageData:
     return open_dataset(str(root), **{"resolution": 32, "seed": 0, **changes})
+
+
+def _parts(data: ImageData, size: int, count: int, **arguments) -> list[tuple[torch.Tensor, ...]]:
+    """Batches joined from what `count` processes are given of them."""
+    given = [
+        data.train_batches(size, seed=1, epoch=2, part=(index, count), **arguments)
+        for index in range(count)
+    ]
+    return [
+        tuple(torch.cat(tensors) for tensors in zip(*of_step, strict=True))
+        for of_step in zip(*given, strict=True)
+    ]
+
+
+def _assert_same(batches, others) -> None:
+    for (images, labels), (same, of) in zip(batches, others, strict=True):
+        assert torch.equal(images, same)
+        assert torch.equal(labels, of)
 
 
 def _all(data: ImageData, split) -> tuple[torch.Tensor, torch.Tensor]:
@@ -59,7 +80,7 @@ def test_without_test_images_some_are_held_out_and_said_so(image_folder: Maker, 
 
 def test_the_splits_share_no_image(image_folder: Maker):
     data = _open(image_folder({"train": {"cat": 50, "dog": 50}}))
-    images = torch.cat([_all(data, split)[0] for split in SPLITS])
+    images = torch.cat([_all(data, split)[0] for split in TRAINED_AND_JUDGED])
     assert len(images.flatten(1).unique(dim=0)) == 100
 
 
@@ -85,9 +106,91 @@ def test_worker_processes_change_nothing(image_folder: Maker, monkeypatch: pytes
     alone = list(data.train_batches(8, seed=1, epoch=2))
     monkeypatch.setattr(indexed_images, "_WORTH_WORKERS", 1)
     together = list(data.train_batches(8, seed=1, epoch=2))
-    for (images, labels), (same, of) in zip(alone, together, strict=True):
-        assert torch.equal(images, same)
-        assert torch.equal(labels, of)
+    _assert_same(alone, together)
+    of_two = _parts(data, 8, 2, start=3, resolution_at=lambda step: 32 if step % 2 else 64)
+    _assert_same(of_two[::2], alone[3::2])
+
+
+def test_an_epoch_is_the_one_it_always_was(image_folder: Maker, digest: Callable[..., str]):
+    data = _open(image_folder({"train": TWO, "val": {"cat": 4, "dog": 4}}))
+    assert digest(data.train_batches(8, seed=3, epoch=1)) == (
+        "6ce609270fb9684892c11e5fa0ba13b60900f8d6df00542a3152a76dd67c6104"
+    )
+    assert digest(data.batches("search-validation", 50)) == (
+        "f9c099eab7438b72e69d185e067e558911f52ab57e09f2158436fae382a96ecf"
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> ImageData:
+    """24 training images of 32 pixels in two classes."""
+    root = tmp_path_factory.mktemp("folder")
+    random = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (root / "train" / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = random.integers(0, 256, (12, 14, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / "train" / name / f"{i}.png")
+    return _open(root, max_train=24)
+
+
+@settings(max_examples=15)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.integers(0, 24),
+    st.lists(st.sampled_from([32, 64]), min_size=24, max_size=24),
+)
+def test_a_step_is_the_same_from_any_start_in_any_parts(
+    folder: ImageData, count: int, rows: int, start: int, sizes: list[int]
+):
+    size = count * rows
+    start = min(start, folder.num_train_batches(size))
+    plain = list(folder.train_batches(size, seed=1, epoch=2))
+    whole = list(folder.train_batches(size, seed=1, epoch=2, resolution_at=lambda s: sizes[s]))
+    large = list(folder.at(64).train_batches(size, seed=1, epoch=2))
+    expected = [(plain if sizes[step] == 32 else large)[step] for step in range(len(plain))]
+    _assert_same(whole, expected)
+    joined = _parts(folder, size, count, start=start, resolution_at=lambda s: sizes[s])
+    _assert_same(joined, expected[start:])
+
+
+def test_another_size_shows_the_same_crop(folder: ImageData):
+    small = torch.cat([images for images, _ in folder.train_batches(8, seed=0, epoch=0)])
+    large = torch.cat([images for images, _ in folder.at(64).train_batches(8, seed=0, epoch=0)])
+    shrunk = torch.nn.functional.avg_pool2d(large, 2)
+    assert (small - shrunk).abs().mean() < 0.1 * (small - shrunk.flip(3)).abs().mean()
+
+
+def test_only_what_is_given_is_read(folder: ImageData, monkeypatch: pytest.MonkeyPatch):
+    read = []
+    monkeypatch.setattr(
+        indexed_images, "read_photo", lambda file, name: read.append(name) or read_photo(file, name)
+    )
+    ((images, _),) = folder.train_batches(8, seed=0, epoch=0, start=2, part=(1, 4))
+    assert len(images) == len(read) == 2
+
+
+def test_batches_are_given_on_the_device(folder: ImageData, digest: Callable[..., str]):
+    assert digest(folder.to("cpu").batches("test", 3)) == digest(folder.batches("test", 3))
+    for images, labels in folder.to("meta").at(64).train_batches(8, seed=0, epoch=0):
+        assert images.device.type == labels.device.type == "meta"
+        assert images.shape == (8, 3, 64, 64)
+
+
+def test_matching_images_of_a_folder(image_folder: Maker):
+    root = image_folder({"train": {"cat": 50, "dog": 50}})
+    plain, data = _open(root), _open(root, matching_images=20, max_train=40)
+    record = data.record
+    assert (record.num_train, record.num_matching_validation) == (40, 20)
+    images = torch.cat([_all(data, split)[0] for split in SPLITS])
+    assert len(images.flatten(1).unique(dim=0)) == len(images) == 40 + 20 + 9 + 10
+    assert _all(data, "matching-validation")[1].bincount().tolist() == [10, 10]
+    for split in ("search-validation", "test"):
+        assert torch.equal(_all(data, split)[0], _all(plain, split)[0])
+    assert list(plain.batches("matching-validation", 8)) == []
+    with pytest.raises(DataError, match="81 training images are too few to hold 81"):
+        _open(root, matching_images=81)
 
 
 @pytest.mark.parametrize("workers", [False, True])
@@ -206,13 +309,56 @@ def test_webdataset(shards: Path):
     data = _open(f"wds/{shards}")
     record = data.record
     assert (record.num_train, record.num_search_validation, record.num_test) == (50, 10, 20)
-    assert [len(_all(data, split)[0]) for split in SPLITS] == [50, 10, 20]
-    images = torch.cat([_all(data, split)[0] for split in SPLITS])
+    assert [len(_all(data, split)[0]) for split in TRAINED_AND_JUDGED] == [50, 10, 20]
+    images = torch.cat([_all(data, split)[0] for split in TRAINED_AND_JUDGED])
     assert len(images.flatten(1).unique(dim=0)) == 80
     once, again, other = (list(data.train_batches(8, seed=0, epoch=epoch)) for epoch in (0, 0, 1))
     assert len(once) == data.num_train_batches(8) == 6
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(once, again, strict=True))
     assert not torch.equal(once[0][0], other[0][0])
+
+
+def test_matching_shards_of_a_webdataset(shards: Path):
+    pytest.importorskip("webdataset")
+    plain, data = _open(f"wds/{shards}"), _open(f"wds/{shards}", matching_images=11)
+    record = data.record
+    assert (record.num_train, record.num_matching_validation) == (30, 20)
+    assert "3 of 6 train shards held out" in record.source
+    images = torch.cat([_all(data, split)[0] for split in SPLITS])
+    assert len(images.flatten(1).unique(dim=0)) == len(images) == 80
+    assert torch.equal(_all(data, "search-validation")[0], _all(plain, "search-validation")[0])
+    assert list(plain.batches("matching-validation", 8)) == []
+    with pytest.raises(DataError, match="6 train shards are too few") as caught:
+        _open(f"wds/{shards}", matching_images=41)
+    assert "lower matching_images" in (caught.value.hint or "")
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("cores", [1, 3])
+def test_a_step_of_a_stream_is_the_same_from_any_start_in_any_parts(
+    shards: Path, cores: int, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("webdataset")
+    monkeypatch.setattr(streamed_images, "usable_cores", lambda: cores)
+    data = _open(f"wds/{shards}")
+    plain = list(data.train_batches(8, seed=1, epoch=2))
+    large = list(data.at(64).train_batches(8, seed=1, epoch=2))
+    _assert_same(data.train_batches(8, seed=1, epoch=2, start=4), plain[4:])
+    assert list(data.train_batches(8, seed=1, epoch=2, start=6)) == []
+    sizes = [32, 64, 64, 32, 64, 32]
+    expected = [(plain if size == 32 else large)[step] for step, size in enumerate(sizes)]
+    joined = _parts(data, 8, 2, start=1, resolution_at=lambda step: sizes[step])
+    _assert_same(joined, expected[1:])
+
+
+def test_a_process_group_does_not_divide_a_stream(shards: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("webdataset")
+    data = _open(f"wds/{shards}")
+    alone, test = list(data.train_batches(8, seed=1, epoch=2)), _all(data, "test")
+    for name, answer in (("is_initialized", True), ("get_world_size", 2), ("get_rank", 1)):
+        monkeypatch.setattr(torch.distributed, name, lambda answer=answer: answer)
+    _assert_same(data.train_batches(8, seed=1, epoch=2), alone)
+    assert torch.equal(_all(data, "test")[0], test[0])
 
 
 def test_webdatasets_that_cannot_be_used(shards: Path):
