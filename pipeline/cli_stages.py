@@ -59,6 +59,8 @@ def run_one(
     stage = find_stage(stage_name)
     with progress_bars() as progress:
         outcome = run_stage(stage, recipe, run, progress)
+    if outcome.status == "helped":
+        return
     path = run / stage_name / RECORD
     if as_json:
         import json

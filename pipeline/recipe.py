@@ -146,7 +146,12 @@ class BenchmarkSection(_Section):
 
 
 class Recipe(_Section):
-    """A whole run."""
+    """A whole run.
+
+    Attributes:
+        train_limits: What a path may cost to be trained; left out, `limits`. Wider ones let one
+            hypernetwork serve several searches.
+    """
 
     schema_version: Literal[1]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
@@ -158,12 +163,21 @@ class Recipe(_Section):
     target: str = "host/onnxruntime-fp32-b1-t1"
     allow_foreign: bool = False
     limits: LimitsSection = LimitsSection()
+    train_limits: LimitsSection | None = None
     profile: ProfileSection = ProfileSection()
     score: ScoreSettings = ScoreSettings()
     search: SearchSettings = SearchSettings()
     verify: VerifySection = VerifySection()
     export: ExportSection = ExportSection()
     benchmark: BenchmarkSection = BenchmarkSection()
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Recipe:
+        try:
+            self.train.sizes(self.space.resolution)
+        except PipelineError as error:
+            raise ValueError(f"train.resolutions: {error.message}") from None
+        return self
 
     @field_validator("target")
     @classmethod

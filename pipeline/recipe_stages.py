@@ -34,7 +34,7 @@ from pipeline.records import (
     TrainRecord,
     VerifyRecord,
 )
-from pipeline.space import Architecture
+from pipeline.space import Architecture, SearchSpace
 from pipeline.stages import RECORD, Stage, StageContext
 from pipeline.workspace import table_to_write
 
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 def stages() -> tuple[Stage, ...]:
     """All stages, in order."""
     return (
-        Stage("profile", (), _part("space", "data", "target", "profile", "seed"), _profile, _table),
-        Stage("train", (), _for_training, _train),
+        Stage("profile", (), _for_profiling, _profile, _table),
+        Stage("train", ("profile",), _for_training, _train, by_many=True),
         Stage(
             "search",
             ("profile", "train"),
@@ -91,11 +91,19 @@ def _everything(recipe: Recipe) -> Mapping[str, Any]:
     return recipe.model_dump(mode="json")
 
 
+def _for_profiling(recipe: Recipe) -> Mapping[str, Any]:
+    sections = {"space", "data", "target", "profile", "seed"}
+    sizes = recipe.train.sizes(recipe.space.resolution)
+    return {**recipe.model_dump(mode="json", include=sections), "resolutions": sizes}
+
+
 def _for_training(recipe: Recipe) -> Mapping[str, Any]:
-    """Of the limits only the MACs window decides what is trained: others can change freely."""
-    whole = {"space", "data", "train", "seed"}
-    window = recipe.limits.model_dump(mode="json", include={"macs", "macs_min"})
-    return {**recipe.model_dump(mode="json", include=whole), "limits": window}
+    sections = {"space", "data", "target", "allow_foreign", "train", "seed"}
+    limits = recipe.train_limits or recipe.limits
+    return {
+        **recipe.model_dump(mode="json", include=sections),
+        "limits": limits.model_dump(mode="json"),
+    }
 
 
 def _part(*sections: str) -> Any:
@@ -114,29 +122,48 @@ def _profile(context: StageContext) -> ProfileRecord:
     from pipeline.latency.profiling import profile
 
     recipe = context.recipe
-    return profile(
-        recipe.space.space(),
-        Target.parse(recipe.target),
-        resolution=recipe.space.resolution,
-        num_classes=_data(recipe).num_classes,
-        protocol=recipe.profile.protocol,
-        calibration_networks=recipe.profile.calibration_networks,
-        seed=recipe.seed,
-        export_progress=context.progress("exporting operators"),
-        progress=context.progress("measuring operators"),
-    )
+    # That of the search last: its record is the stage's.
+    for resolution in reversed(recipe.train.sizes(recipe.space.resolution)):
+        record = profile(
+            recipe.space.space(),
+            Target.parse(recipe.target),
+            resolution=resolution,
+            num_classes=_data(recipe).num_classes,
+            protocol=recipe.profile.protocol,
+            calibration_networks=recipe.profile.calibration_networks,
+            seed=recipe.seed,
+            export_progress=context.progress("exporting operators"),
+            progress=context.progress(f"measuring operators at {resolution} pixels"),
+        )
+    return record
 
 
 def _train(context: StageContext) -> TrainRecord:
     from pipeline.training.hypernetwork import train_hypernetwork
+    from pipeline.training.path_sampling import PathLimits
 
     recipe = context.recipe
+    model = LatencyModel.read(Target.parse(recipe.target), allow_foreign=recipe.allow_foreign)
+    limits = resolve_limits(
+        recipe.train_limits or recipe.limits,
+        recipe.target,
+        read_record(context.record_path("profile"), ProfileRecord),
+    )
+
+    def predict_ms(space: SearchSpace, rows: Rows, num_classes: int) -> Floats:
+        return model.predict_batch(space, rows, num_classes)[0]
+
     return train_hypernetwork(
         recipe.space.space(),
-        _data(recipe),
+        _data(recipe, matching_images=recipe.train.matching_images),
         recipe.train,
-        resolution=recipe.space.resolution,
-        macs_window=(recipe.limits.macs_min, recipe.limits.macs),
+        limits=PathLimits(
+            macs_min=limits.macs_min,
+            macs=limits.macs,
+            params=limits.params,
+            latency_ms=limits.latency_ms.get(recipe.target),
+            predict_ms=predict_ms,
+        ),
         folder=context.folder,
         seed=recipe.seed,
         progress=context.progress("training the hypernetwork"),
@@ -189,7 +216,7 @@ def _search(context: StageContext) -> SearchRecord:
         costs=costs,
         predict=predict,
         reachable=_reachable(recipe, model, data.num_classes),
-        score=HypernetworkScorer(supernet, data, recipe.score),
+        score=HypernetworkScorer(supernet, data, recipe.score).scores,
         num_images=min(recipe.score.images, data.record.num_search_validation),
         settings=recipe.search,
         seed=recipe.seed,
@@ -362,11 +389,22 @@ def report_inputs(recipe: Recipe, run: Path) -> Any:
 
 
 @functools.lru_cache(maxsize=2)
-def _opened(dataset: str, resolution: int, seed: int, max_train: int | None) -> ImageData:
+def _opened(
+    dataset: str, resolution: int, seed: int, max_train: int | None, matching_images: int
+) -> ImageData:
     from pipeline.training.datasets import open_dataset
 
-    return open_dataset(dataset, resolution=resolution, seed=seed, max_train=max_train)
+    return open_dataset(
+        dataset,
+        resolution=resolution,
+        seed=seed,
+        max_train=max_train,
+        matching_images=matching_images,
+    )
 
 
-def _data(recipe: Recipe) -> ImageData:
-    return _opened(recipe.data.dataset, recipe.space.resolution, recipe.seed, recipe.data.max_train)
+def _data(recipe: Recipe, *, matching_images: int = 0) -> ImageData:
+    data = recipe.data
+    return _opened(
+        data.dataset, recipe.space.resolution, recipe.seed, data.max_train, matching_images
+    )

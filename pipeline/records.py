@@ -48,6 +48,7 @@ class DatasetRecord(Record):
         source: Where the files were found.
         checksum: SHA-256 over the files' content, or None where they are too many to hash.
         num_train: Images trained on.
+        num_matching_validation: Images held out of train for the matching network.
         num_search_validation: Images held out of train, on which every choice is made.
         num_test: Images only reported on.
     """
@@ -57,6 +58,7 @@ class DatasetRecord(Record):
     checksum: str | None
     class_names: tuple[str, ...]
     num_train: int
+    num_matching_validation: int = 0
     num_search_validation: int
     num_test: int
     preprocessing: Preprocessing
@@ -118,17 +120,43 @@ class EpochRecord(Record):
     images_per_second: float
 
 
-class TrainRecord(Record):
-    """The hypernetwork was trained."""
+class PrioritizedPath(Record):
+    """A path of the board when training ended, the most accurate of its input size first.
 
-    method: Literal["single-path"]
+    Attributes:
+        accuracy_percent: Top-1 on the last training batches it was seen on.
+        latency_ms: Predicted; None where no table was given.
+    """
+
+    architecture: Architecture
+    accuracy_percent: float
+    macs: int
+    latency_ms: float | None
+
+
+class TrainRecord(Record):
+    """The hypernetwork was trained.
+
+    Attributes:
+        resolution: Input size of the search.
+        resolutions: All input sizes it was trained at.
+        board: Empty where the method has none.
+        compute: Device and precision.
+        processes: How many trained together.
+    """
+
+    method: Literal["single-path", "cream", "sandwich"]
     space: str
     max_depth: int
     resolution: int
+    resolutions: tuple[int, ...]
     num_classes: int
     params: int
     epochs: tuple[EpochRecord, ...]
+    board: tuple[PrioritizedPath, ...] = ()
     dataset: DatasetRecord
+    compute: str
+    processes: int = 1
     checkpoint: str
     seconds: float
     environment: Environment

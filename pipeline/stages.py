@@ -10,6 +10,7 @@ nothing measured is ever lost, and the stage starts anew.
 from __future__ import annotations
 
 import datetime
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.errors import StageError, StorageError
+from pipeline.errors import StageError, StorageError, UsageError
 from pipeline.files import digest_of, digest_of_file, read_record, storage_errors, write_record
 from pipeline.progress import ProgressFactory
 from pipeline.recipe import Recipe, save_recipe
@@ -28,6 +29,7 @@ from pipeline.workspace import run_dir
 RECORD = "record.json"
 _INPUTS = "inputs.json"
 _MANIFEST = "manifest.json"
+_TORCHRUN = (("WORLD_SIZE", "1"), ("RANK", "0"))
 
 
 class Inputs(BaseModel):
@@ -98,6 +100,7 @@ class Stage:
         settings: The parts of the recipe it depends on, as JSON.
         work: Makes the record; resumes from its folder if called again after a kill.
         outside: Files outside its folder that must still be there for it to count as finished.
+        by_many: Whether several processes, started by `torchrun`, may do its work together.
     """
 
     name: str
@@ -105,6 +108,7 @@ class Stage:
     settings: Callable[[Recipe], Mapping[str, Any]]
     work: Callable[[StageContext], BaseModel]
     outside: Callable[[Recipe], Sequence[Path]] = lambda recipe: ()
+    by_many: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,12 +116,13 @@ class StageOutcome:
     """How a stage went.
 
     Attributes:
-        status: `done` by this call, or `skipped` because it was finished before.
+        status: `done` by this call; `skipped` because it was finished before; `helped` where this
+            process did its part and another one keeps the record.
         seconds: Time this call took.
     """
 
     stage: str
-    status: Literal["done", "skipped"]
+    status: Literal["done", "skipped", "helped"]
     seconds: float
 
 
@@ -137,6 +142,7 @@ def run_stage(stage: Stage, recipe: Recipe, run: Path, progress: ProgressFactory
 
     Raises:
         StageError: A stage it needs has not been run.
+        UsageError: Several processes were started for a stage that one does.
         PipelineError: Whatever the stage itself raises.
     """
     start = time.monotonic()
@@ -144,8 +150,11 @@ def run_stage(stage: Stage, recipe: Recipe, run: Path, progress: ProgressFactory
     inputs = _inputs(stage, recipe, run)
     if _is_finished(stage, recipe, folder, inputs):
         return StageOutcome(stage.name, "skipped", time.monotonic() - start)
-    _take_up(folder, inputs)
     context = StageContext(recipe, run, folder, progress)
+    if _is_helping(stage):
+        stage.work(context)
+        return StageOutcome(stage.name, "helped", time.monotonic() - start)
+    _take_up(folder, inputs)
     write_record(folder / RECORD, stage.work(context))
     seconds = time.monotonic() - start
     manifest = Manifest(
@@ -157,6 +166,17 @@ def run_stage(stage: Stage, recipe: Recipe, run: Path, progress: ProgressFactory
     )
     write_record(folder / _MANIFEST, manifest)
     return StageOutcome(stage.name, "done", seconds)
+
+
+def _is_helping(stage: Stage) -> bool:
+    """Whether another process keeps this stage's record; told by what `torchrun` sets."""
+    count, rank = (int(os.environ.get(name, default)) for name, default in _TORCHRUN)
+    if count > 1 and not stage.by_many:
+        raise UsageError(
+            f"stage {stage.name} was started by torchrun in {count} processes; one does its work",
+            hint="use torchrun for the verb train, and start the others without it",
+        )
+    return rank > 0
 
 
 def _inputs(stage: Stage, recipe: Recipe, run: Path) -> Inputs:

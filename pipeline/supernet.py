@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,6 +64,12 @@ class Supernet(nn.Module):
             }
         )
 
+    def operators(self) -> list[nn.Module]:
+        """All modules that paths are made of, stem and tail included."""
+        separable, *stages = cast(Any, self.blocks)
+        chosen = [operator for stage in stages for slot in stage for operator in slot.values()]
+        return [self.conv_stem, separable[0], *chosen, self.tail]
+
     def path(self, architecture: Architecture) -> list[nn.Module]:
         """The modules of one network, in order, stem and tail included.
 
@@ -95,6 +102,24 @@ class Supernet(nn.Module):
             x = module(x)
         return x
 
+    def forward_all(self, x: Tensor, architectures: Sequence[Architecture]) -> list[Tensor]:
+        """Classifies the same images with several networks; leading blocks they share run once.
+
+        Args:
+            x: Shape (n, 3, resolution, resolution).
+            architectures: The networks.
+
+        Returns:
+            For each network what `forward` returns.
+
+        Raises:
+            ArchitectureError: An architecture is not one of this supernet's.
+        """
+        paths = [self.path(architecture) for architecture in architectures]
+        logits: list[Tensor] = [x] * len(paths)
+        _branch(x, dict(enumerate(paths)), 0, logits)
+        return logits
+
     def subnet(self, architecture: Architecture, *, dropout: float = 0.0) -> Network:
         """One of the networks on its own, with copies of weights and batch-norm statistics.
 
@@ -122,6 +147,23 @@ class Supernet(nn.Module):
                     f"{architecture.short} is outside the supernet: max_depth {space.max_depth}, "
                     f"operators {', '.join(space.operators)}"
                 )
+
+
+def _branch(
+    x: Tensor, paths: Mapping[int, Sequence[nn.Module]], depth: int, logits: list[Tensor]
+) -> None:
+    """Runs the modules at `depth` of all paths that have come to `x`, and what follows them."""
+    following: dict[nn.Module, dict[int, Sequence[nn.Module]]] = {}
+    for index, path in paths.items():
+        following.setdefault(path[depth], {})[index] = path
+    for module, its_paths in following.items():
+        y = module(x)
+        # Only the tail ends a path, and no two modules of one path are the same.
+        ended = [index for index, path in its_paths.items() if depth + 1 == len(path)]
+        for index in ended:
+            logits[index] = y
+        if not ended:
+            _branch(y, its_paths, depth + 1, logits)
 
 
 def save_supernet(supernet: Supernet, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +14,8 @@ from pipeline.search.constraints import MACS, PARAMS, Costs, violation
 from pipeline.space import Architecture, SearchSpace
 
 Predict = Callable[[Architecture], Mapping[str, LatencyPrediction]]
-Score = Callable[[Architecture], float]
+OnScored = Callable[[Architecture, float], None]
+Score = Callable[[Sequence[Architecture], OnScored], list[float]]
 
 
 @dataclass
@@ -27,12 +28,13 @@ class Scoring:
         limits: What violation is measured against.
         costs: Costs of rows, by name.
         predict: Latencies of one architecture, by target.
-        score: Top-1 of one architecture, in percent.
+        score: Top-1 of architectures, in percent; tells of each as soon as it is there.
         cache: Accuracies known already, by `Architecture.short`.
-        on_scored: Told of each call of `score`.
+        on_scored: Told of each architecture that `score` has scored.
         progress: Told after every candidate.
         budget: Most candidates there will be, for progress.
-        candidates: Everything scored, in order.
+        candidates: Everything scored, in the order of the rows.
+        best_percent: Best accuracy so far, in percent.
     """
 
     space: SearchSpace
@@ -42,44 +44,49 @@ class Scoring:
     predict: Predict
     score: Score
     cache: Mapping[str, float]
-    on_scored: Callable[[Architecture, float], None]
+    on_scored: OnScored
     progress: Progress
     budget: int
     candidates: list[Candidate] = field(default_factory=list)
+    best_percent: float = 0.0
+    _known: int = 0
 
     def accuracies(self, rows: Rows) -> Floats:
-        """Scores rows one after the other.
+        """Scores rows, all that are not known yet at once.
 
         Returns:
             Percent, shape (n,).
         """
         costs = self.costs(rows)
         beyond = violation(costs, self.limits)
-        found = np.empty(len(rows))
-        for index, row in enumerate(rows):
-            architecture = decode(self.space, row, self.num_classes)
-            found[index] = self._accuracy(architecture)
+        architectures = [decode(self.space, row, self.num_classes) for row in rows]
+        found = self._found(architectures)
+        for index, architecture in enumerate(architectures):
             candidate = Candidate(
                 architecture=architecture,
-                accuracy_percent=float(found[index]),
+                accuracy_percent=found[index],
                 macs=round(costs[MACS][index]),
                 params=round(costs[PARAMS][index]),
                 latency_ms=dict(self.predict(architecture)),
                 violation=float(beyond[index]),
             )
             self.candidates.append(candidate)
-            self.progress(len(self.candidates), self.budget, f"best {self.best_percent:.2f} %")
-        return found
+        return np.array(found)
 
-    @property
-    def best_percent(self) -> float:
-        """Best accuracy so far, in percent; at least one candidate must be there."""
-        return max(candidate.accuracy_percent or 0.0 for candidate in self.candidates)
+    def _found(self, architectures: Sequence[Architecture]) -> list[float]:
+        known = {it: self.cache[it.short] for it in architectures if it.short in self.cache}
+        for accuracy_percent in known.values():
+            self._note(accuracy_percent)
+        missing = [architecture for architecture in architectures if architecture not in known]
+        if missing:
+            known.update(zip(missing, self.score(missing, self._scored), strict=True))
+        return [known[architecture] for architecture in architectures]
 
-    def _accuracy(self, architecture: Architecture) -> float:
-        known = self.cache.get(architecture.short)
-        if known is not None:
-            return known
-        accuracy_percent = self.score(architecture)
+    def _scored(self, architecture: Architecture, accuracy_percent: float) -> None:
         self.on_scored(architecture, accuracy_percent)
-        return accuracy_percent
+        self._note(accuracy_percent)
+
+    def _note(self, accuracy_percent: float) -> None:
+        self._known += 1
+        self.best_percent = max(self.best_percent, accuracy_percent)
+        self.progress(self._known, self.budget, f"best {self.best_percent:.2f} %")

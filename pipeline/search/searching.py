@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -21,10 +21,10 @@ from pipeline.search.constraints import (
 )
 from pipeline.search.evolution import Evolution, SearchSettings
 from pipeline.search.front import pareto_front
-from pipeline.search.scoring import Predict, Score, Scoring
+from pipeline.search.scoring import OnScored, Predict, Score, Scoring
 from pipeline.search.seeds import seed_rows
 from pipeline.search.variation import Random, Variation
-from pipeline.space import Architecture, SearchSpace
+from pipeline.space import SearchSpace
 
 
 def search(
@@ -42,13 +42,13 @@ def search(
     settings: SearchSettings,
     seed: int,
     cache: Mapping[str, float],
-    on_scored: Callable[[Architecture, float], None],
+    on_scored: OnScored,
     progress: Progress = silent,
 ) -> SearchRecord:
     """Searches the most accurate architectures within limits.
 
-    The record depends on the arguments only, its `seconds` aside. A score that is in `cache` saves
-    a call of `score` and changes nothing else, so a search that was killed and is run again with
+    The record depends on the arguments only, its `seconds` aside. `score` is not asked for what is
+    in `cache`, which changes nothing else, so a search that was killed and is run again with
     what it had scored ends in the same record.
 
     Args:
@@ -60,13 +60,15 @@ def search(
         costs: `macs`, `params` and `latency_ms/<target>` of n rows at once, shape (n,) each.
         predict: Latencies of one architecture, by target; the same as those of `costs`.
         reachable: Smallest and largest value of each cost in the space.
-        score: Top-1 in percent on search-validation; called for no infeasible architecture and
-            for none twice.
+        score: Top-1 in percent on search-validation of several architectures at once; asked for
+            no infeasible one and for none twice. It tells its second argument of each one as soon
+            as that is scored, in any order.
         num_images: Images `score` looks at, for the record.
         settings: Sizes and rates.
         seed: Of all random numbers.
         cache: Accuracies known already, by `Architecture.short`.
-        on_scored: Told of each call of `score`, with its result, as soon as it is there.
+        on_scored: Told of each architecture `score` has scored, with its accuracy, as soon as it
+            is there.
         progress: Told after every candidate.
 
     Returns:

@@ -44,7 +44,7 @@ def inputs_digest(*inputs: object) -> str:
 
 def checkpoint_file(folder: Path) -> Path:
     """Where a run that trains in `folder` keeps its checkpoint."""
-    return folder / _CHECKPOINTS / "epoch.safetensors"
+    return folder / _CHECKPOINTS / "run.safetensors"
 
 
 def finished_record(folder: Path, inputs: str, kind: type[RecordType]) -> RecordType | None:

@@ -1,37 +1,40 @@
-"""The training loop: AdamW, one cycle of the learning rate, a checkpoint after each epoch.
+"""The training loop: AdamW, one cycle of the learning rate, checkpoints on the way.
 
 Both trainings, of the hypernetwork and of a single network, are this loop; they differ in what a
-step computes. Everything random derives from (seed, epoch, step), so a run that is killed and
-called again ends with the same bits as one that was not.
+step computes (see `pipeline.training.learner`). Everything random derives from (seed, epoch, step),
+so a run that is killed at any step and called again ends with the same bits as one that was not.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pipeline.errors import PipelineError
 from pipeline.progress import Progress
 from pipeline.records import EpochRecord
-from pipeline.training.checkpoint import Progressed, load_progress, save_progress
-from pipeline.training.image_data import ImageData
+from pipeline.training.checkpoint import Progressed, Trained
+from pipeline.training.compute import Compute
+from pipeline.training.image_data import Batch, ImageData
+from pipeline.training.learner import Learner, Step
+from pipeline.training.processes import Processes
 from pipeline.training.randomness import seed_for
 from pipeline.training.settings import FitSettings
-from pipeline.training.small_maps import SmallMaps
+from pipeline.training.training_log import TrainingLog
+from pipeline.training.weight_average import WeightAverage
 
-_REPORT_EVERY = 20
+# Steps between two looks at what was found out; a GPU is waited for no more often than that.
+_ROUND = 20
+# What a killed run trains again at most, besides the round it was in.
+_CHECKPOINT_EVERY_S = 60.0
 _WARMUP_SHARE = 0.2
 _START_SHARE = 0.1
-_MAX_GRADIENT_NORM = 5.0
-
-Forward = Callable[[Tensor, int, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -39,27 +42,37 @@ class Fit:
     """One training run.
 
     Attributes:
-        model: What is trained, in place.
-        forward: Logits of a batch, given its epoch and step.
+        model: What is trained, in place; it is on the device already.
+        learner: Computes the gradients of a step.
+        average: Moving average of the model's weights, where one is kept.
         evaluate: Accuracy in percent after an epoch.
         data: Where the images come from.
         settings: How long and how fast.
         checkpoint: File that lets the run go on after it was killed.
+        log: Folder of the log.
         inputs: Digest of everything the result depends on; a checkpoint of other inputs is
             not taken up.
         seed: Of all randomness.
-        progress: Told about every few steps.
+        compute: Where it runs.
+        progress: Told about every round.
+        processes: Who else trains the same.
+        resolution_at: Input size of each step of the run; None: that of the data.
     """
 
     model: nn.Module
-    forward: Forward
+    learner: Learner
+    average: WeightAverage | None
     evaluate: Callable[[int], float]
     data: ImageData
     settings: FitSettings
     checkpoint: Path
+    log: Path
     inputs: str
     seed: int
+    compute: Compute
     progress: Progress
+    processes: Processes = field(default_factory=Processes)
+    resolution_at: Callable[[int], int] | None = None
 
     def run(self) -> Progressed:
         """Trains, from the start or from the checkpoint.
@@ -69,66 +82,147 @@ class Fit:
             DataError: An image cannot be read.
             StorageError: The checkpoint cannot be written.
         """
-        self.model.to(memory_format=torch.channels_last)
-        optimizer = _optimizer(self.model, self.settings)
-        done = load_progress(self.checkpoint, self.model, optimizer, inputs=self.inputs)
-        with torch.random.fork_rng(devices=[]):
-            for epoch in range(len(done.epochs), self.settings.epochs):
-                start = time.perf_counter()
-                record = self._epoch(epoch, optimizer)
-                seconds = done.seconds + time.perf_counter() - start
-                done = Progressed((*done.epochs, record), seconds)
-                save_progress(self.checkpoint, self.model, optimizer, done, inputs=self.inputs)
+        trained = Trained(
+            self.model,
+            make_optimizer(self.model, self.settings),
+            self.average,
+            self.learner,
+            self.compute.scaler,
+        )
+        done = trained.load(self.checkpoint, inputs=self.inputs)
+        steps = self.data.num_train_batches(self.settings.batch_size)
+        log_folder = self.log if self.processes.is_first else None
+        at = len(done.epochs) * steps + done.steps
+        with torch.random.fork_rng(devices=[]), TrainingLog(log_folder, at) as log:
+            run = _Run(self, trained, steps, log, saved_at=time.perf_counter())
+            while len(done.epochs) < self.settings.epochs:
+                done = run.epoch(done)
         return done
 
-    def _epoch(self, epoch: int, optimizer: torch.optim.Optimizer) -> EpochRecord:
-        settings = self.settings
-        steps = self.data.num_train_batches(settings.batch_size)
-        total = steps * settings.epochs
-        self.model.train()
-        start = time.perf_counter()
-        loss_sum, images = torch.zeros(()), 0
-        learning_rate = 0.0
-        batches = self.data.train_batches(settings.batch_size, seed=self.seed, epoch=epoch)
-        for step, (inputs, labels) in enumerate(batches):
-            at = epoch * steps + step
-            learning_rate = settings.learning_rate * one_cycle(at / total)
-            _set_learning_rate(optimizer, learning_rate)
-            # Dropout draws from torch's global generator.
-            torch.manual_seed(seed_for(self.seed, "dropout", epoch, step))
-            loss_sum += self._step(inputs, labels, epoch, step, optimizer)
-            images += len(labels)
-            if step % _REPORT_EVERY == 0 or step == steps - 1:
-                loss = _checked(loss_sum.item() / (step + 1), settings, epoch)
-                rate = images / (time.perf_counter() - start)
-                note = f"epoch {epoch + 1}/{settings.epochs}, loss {loss:.3f}, {rate:.0f} images/s"
-                self.progress(at + 1, total, note)
-        rate = images / (time.perf_counter() - start)
-        return EpochRecord(
-            epoch=epoch,
-            loss=loss_sum.item() / steps,
-            accuracy_percent=self.evaluate(epoch),
-            learning_rate=learning_rate,
-            images_per_second=rate,
-        )
 
-    def _step(
-        self,
-        inputs: Tensor,
-        labels: Tensor,
-        epoch: int,
-        step: int,
-        optimizer: torch.optim.Optimizer,
-    ) -> Tensor:
-        with SmallMaps():
-            logits = self.forward(inputs, epoch, step)
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
+@dataclass
+class _Run:
+    """A run between two kills.
+
+    Attributes:
+        steps: Steps of an epoch.
+        saved_at: When the last checkpoint was written.
+    """
+
+    fit: Fit
+    trained: Trained
+    steps: int
+    log: TrainingLog
+    saved_at: float
+
+    def epoch(self, done: Progressed) -> Progressed:
+        """Trains what is left of an epoch."""
+        fit, epoch = self.fit, len(done.epochs)
+        fit.model.train()
+        batches = self._batches(epoch, done.steps)
+        while done.steps < self.steps:
+            done = self._round(epoch, done, batches)
+        start = time.perf_counter()
+        record = EpochRecord(
+            epoch=epoch,
+            loss=done.losses / self.steps,
+            accuracy_percent=self._evaluated(epoch),
+            learning_rate=self._learning_rate((epoch + 1) * self.steps - 1),
+            images_per_second=self._images_per_second(done),
+        )
+        self.log.tell(
+            (epoch + 1) * self.steps, {"accuracy_percent": record.accuracy_percent or 0.0}
+        )
+        seconds = done.seconds + time.perf_counter() - start
+        done = Progressed(epochs=(*done.epochs, record), seconds=seconds)
+        self._save(done)
+        return done
+
+    def _round(self, epoch: int, done: Progressed, batches: Iterator[Batch]) -> Progressed:
+        fit, start = self.fit, time.perf_counter()
+        first, count = epoch * self.steps + done.steps, min(_ROUND, self.steps - done.steps)
+        fit.learner.begin_round(first, count)
+        losses = torch.zeros((), device=fit.compute.device)
+        for at in range(first, first + count):
+            losses += self._step(at, next(batches))
+        fit.processes.average([losses])
+        figures = fit.learner.end_round()
+        loss = _checked(losses.item() / count, fit.settings, epoch)
+        taken = time.perf_counter() - start
+        done = done.model_copy(
+            update={
+                "steps": done.steps + count,
+                "losses": done.losses + losses.item(),
+                "seconds": done.seconds + taken,
+                "seconds_in_epoch": done.seconds_in_epoch + taken,
+            }
+        )
+        self._tell(epoch, done, {"loss": loss, **figures})
+        if time.perf_counter() - self.saved_at > _CHECKPOINT_EVERY_S:
+            self._save(done)
+        return done
+
+    def _step(self, at: int, batch: Batch) -> Tensor:
+        fit, optimizer = self.fit, self.trained.optimizer
+        epoch, step = divmod(at, self.steps)
+        learning_rate = self._learning_rate(at)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        # Dropout draws from torch's global generator.
+        torch.manual_seed(seed_for(fit.seed, "dropout", epoch, step))
         # Parameters outside the path keep no gradient, and the optimizer leaves them alone.
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), _MAX_GRADIENT_NORM)
-        optimizer.step()
-        return loss.detach()
+        loss = fit.learner.gradients(*batch, Step(at, learning_rate))
+        fit.processes.average([p.grad for p in fit.model.parameters() if p.grad is not None])
+        fit.compute.step(optimizer, fit.model)
+        if fit.average:
+            fit.average.update()
+        return loss
+
+    def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        fit, resolution_at = self.fit, self.fit.resolution_at
+        first = epoch * self.steps
+        return iter(
+            fit.data.train_batches(
+                fit.settings.batch_size,
+                seed=fit.seed,
+                epoch=epoch,
+                start=start,
+                part=(fit.processes.rank, fit.processes.count),
+                resolution_at=resolution_at and (lambda step: resolution_at(first + step)),
+            )
+        )
+
+    def _evaluated(self, epoch: int) -> float:
+        fit = self.fit
+        if fit.average is None:
+            return fit.evaluate(epoch)
+        with fit.average.applied():
+            return fit.evaluate(epoch)
+
+    def _learning_rate(self, at: int) -> float:
+        settings = self.fit.settings
+        return settings.learning_rate * one_cycle(at / (self.steps * settings.epochs))
+
+    def _images_per_second(self, done: Progressed) -> float:
+        return done.steps * self.fit.settings.batch_size / done.seconds_in_epoch
+
+    def _tell(self, epoch: int, done: Progressed, figures: dict[str, float]) -> None:
+        fit, at = self.fit, epoch * self.steps + done.steps
+        rate = self._images_per_second(done)
+        known = {"learning_rate": self._learning_rate(at - 1), "images_per_second": rate}
+        self.log.tell(at, {"epoch": epoch + 1, **figures, **known})
+        note = f"epoch {epoch + 1}/{fit.settings.epochs}, loss {figures['loss']:.3f}"
+        if "board_accuracy_percent" in figures:
+            note += f", board {figures['board_accuracy_percent']:.1f} %"
+        if fit.processes.is_first:
+            total = self.steps * fit.settings.epochs
+            fit.progress(at, total, f"{note}, {rate:.0f} images/s")
+
+    def _save(self, done: Progressed) -> None:
+        if self.fit.processes.is_first:
+            self.trained.save(self.fit.checkpoint, done, inputs=self.fit.inputs)
+        self.saved_at = time.perf_counter()
 
 
 def one_cycle(position: float) -> float:
@@ -143,7 +237,8 @@ def one_cycle(position: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * down))
 
 
-def _optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
+    """AdamW; decays weights of convolutions and linear layers only."""
     # Batch norm's scales and all biases are vectors; decay would only push them off.
     weights = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
@@ -152,11 +247,6 @@ def _optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer
         {"params": vectors, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-
-
-def _set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
 
 
 def _checked(loss: float, settings: FitSettings, epoch: int) -> float:

@@ -1,38 +1,46 @@
-"""Training of the hypernetwork: every step trains one path, drawn at random.
+"""Training of the hypernetwork, by any of its methods.
 
-Single-path sampling: each step draws a depth for every stage and then operators, all uniformly,
-and trains that network alone. Paths outside the MACs window of the request are never trained. In
-the first part of the training only the operators that the others grow from are drawn; see
-`pipeline.training.growth`.
+Paths outside the limits are never trained. The methods are files of their own: `single_path`,
+`cream`, `sandwich`.
 """
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+import torch
+from timm.layers import convert_sync_batchnorm
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from pipeline.errors import DataError
+from pipeline.errors import DataError, UsageError
 from pipeline.fingerprint import environment
 from pipeline.progress import Progress
-from pipeline.records import TrainRecord
-from pipeline.space import Architecture, SearchSpace
+from pipeline.records import PrioritizedPath, TrainRecord
+from pipeline.space import SearchSpace
 from pipeline.supernet import Supernet, save_supernet
+from pipeline.training.checkpoint import Progressed
+from pipeline.training.compute import Compute, compute_here
+from pipeline.training.cream import Cream
 from pipeline.training.evaluation import HypernetworkScorer
 from pipeline.training.finished import checkpoint_file, finish, finished_record, inputs_digest
 from pipeline.training.fitting import Fit
-from pipeline.training.growth import beginnings, grow
+from pipeline.training.growth import grow
 from pipeline.training.image_data import ImageData
-from pipeline.training.path_sampling import MacsWindow, PathSampler
+from pipeline.training.path_sampling import PathLimits, PathSampler
+from pipeline.training.paths import Paths
+from pipeline.training.processes import Processes, joined
+from pipeline.training.sandwich import Sandwich
 from pipeline.training.settings import ScoreSettings, TrainSettings
+from pipeline.training.single_path import SinglePath
+from pipeline.training.teachers import Matching
+from pipeline.training.weight_average import WeightAverage
 
 CHECKPOINT = "supernet.safetensors"
-
-# Share of the steps after which operators grow: later leaves them too few steps to part in, earlier
-# gives them less to start from.
-_GROWTH_AT = 0.4
 
 # The curve is the mean over a few fixed paths: one alone would say more about itself.
 _MONITORED_PATHS = 3
@@ -44,24 +52,25 @@ def train_hypernetwork(
     data: ImageData,
     settings: TrainSettings,
     *,
-    resolution: int,
-    macs_window: MacsWindow,
+    limits: PathLimits,
     folder: Path,
     seed: int,
     progress: Progress,
 ) -> TrainRecord:
     """Trains the hypernetwork, going on where an earlier call was killed.
 
+    Started by `torchrun`, every process calls it and gets the same record; the first writes files.
+
     The accuracy of an epoch in the record is the mean over three random paths, of the operators
     trained by then; nothing is decided on it.
 
     Args:
         space: The space, possibly narrowed.
-        data: Images at `resolution`.
-        settings: How long and how fast.
-        resolution: Side of the input in pixels.
-        macs_window: Fewest and most MACs of the paths to train; None where there is no limit.
-        folder: Takes `supernet.safetensors`, and a checkpoint while training.
+        data: Images; their resolution is the first that is trained at. With images held out for
+            matching where the settings ask for a matching network.
+        settings: How, how long and how fast.
+        limits: What a path may cost to be trained.
+        folder: Takes `supernet.safetensors`, the log, and a checkpoint while training.
         seed: Of initialisation, paths, image order and augmentation.
         progress: Told about steps.
 
@@ -69,99 +78,211 @@ def train_hypernetwork(
         The record; its checkpoint is relative to `folder`.
 
     Raises:
-        InfeasibleError: No path lies within the window.
-        DataError: The images are not at `resolution`, or one cannot be read.
+        InfeasibleError: No path lies within the limits.
+        DataError: No images were held out for matching, or one cannot be read.
         PipelineError: The training diverged.
         StorageError: A checkpoint cannot be written.
     """
-    if data.record.preprocessing.resolution != resolution:
-        raise DataError(
-            f"images of {data.record.preprocessing.resolution} pixels given to train at "
-            f"{resolution} pixels"
+    with joined() as processes:
+        run = _Run(space, data, settings, limits, folder, seed, compute_here(), processes)
+        run.check()
+        # Nothing is written before all have seen what is there.
+        processes.wait()
+        return finished_record(folder, run.inputs, TrainRecord) or run.train(progress)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One training: the arguments of `train_hypernetwork`, and where it runs."""
+
+    space: SearchSpace
+    data: ImageData
+    settings: TrainSettings
+    limits: PathLimits
+    folder: Path
+    seed: int
+    compute: Compute
+    processes: Processes
+
+    @property
+    def inputs(self) -> str:
+        """Digest of what the result depends on."""
+        limits = self.limits
+        costs = [limits.macs_min, limits.macs, limits.params, limits.latency_ms]
+        return inputs_digest(
+            "hypernetwork", self.space, self.data.record, self.settings, costs, self.seed
         )
-    inputs = inputs_digest("hypernetwork", space, data.record, settings, macs_window, seed)
-    if finished := finished_record(folder, inputs, TrainRecord):
-        return finished
-    sampler = PathSampler(space, resolution, data.num_classes, macs_window, seed)
-    supernet = Supernet(space, data.num_classes, seed=seed)
-    paths = _Paths(supernet, sampler, data.num_train_batches(settings.batch_size), settings.epochs)
-    score = HypernetworkScorer(supernet, data, _MONITOR)
-    done = Fit(
-        model=supernet,
-        forward=paths.forward,
-        evaluate=lambda epoch: statistics.fmean(map(score, paths.monitored(epoch))),
-        data=data,
-        settings=settings,
-        checkpoint=checkpoint_file(folder),
-        inputs=inputs,
-        seed=seed,
-        progress=progress,
-    ).run()
-    save_supernet(supernet, folder / CHECKPOINT)
-    record = TrainRecord(
-        method="single-path",
-        space=space.name,
-        max_depth=space.max_depth,
-        resolution=resolution,
-        num_classes=data.num_classes,
-        params=sum(parameter.numel() for parameter in supernet.parameters()),
-        epochs=done.epochs,
-        dataset=data.record,
-        checkpoint=CHECKPOINT,
-        seconds=done.seconds,
-        environment=environment(),
-    )
-    finish(folder, inputs, record)
-    return record
+
+    @property
+    def resolution(self) -> int:
+        return self.data.record.preprocessing.resolution
+
+    def check(self) -> None:
+        """Refuses what cannot be trained, before anything is written."""
+        settings = self.settings
+        if settings.sync_batch_norm and self.compute.device.type != "cuda":
+            raise UsageError("train.sync_batch_norm works on GPUs only; this machine has none")
+        matching = settings.teaching.matching
+        held_out = self.data.record.num_matching_validation
+        if settings.method == "cream" and matching and held_out < matching.probes:
+            raise DataError(
+                f"{held_out} images of {self.data.record.name} are held out for the matching "
+                f"network, which looks at {matching.probes}"
+            )
+        self._paths().check()
+
+    def train(self, progress: Progress) -> TrainRecord:
+        """Trains to the end."""
+        data = self.data.to(self.compute.device)
+        supernet = self._supernet()
+        average = WeightAverage(supernet, self.settings.ema_decay) if self._averages else None
+        paths = self._paths()
+        learner = self._learner(supernet, paths, data, average)
+        score = HypernetworkScorer(supernet, data, _MONITOR)
+        steps = data.num_train_batches(self.settings.batch_size)
+
+        def evaluated(epoch: int) -> float:
+            monitored = paths.monitored((epoch + 1) * steps - 1, _MONITORED_PATHS)
+            with _statistics_kept(supernet):
+                return statistics.fmean(map(score, monitored))
+
+        done = Fit(
+            model=supernet,
+            learner=learner,
+            average=average,
+            evaluate=evaluated,
+            data=data,
+            settings=self.settings,
+            checkpoint=checkpoint_file(self.folder),
+            log=self.folder,
+            inputs=self.inputs,
+            seed=self.seed,
+            compute=self.compute,
+            progress=progress,
+            processes=self.processes,
+            resolution_at=paths.resolution_at if len(paths.resolutions) > 1 else None,
+        ).run()
+        if average:
+            average.keep()
+        record = self._record(supernet, learner, done)
+        if self.processes.is_first:
+            save_supernet(supernet, self.folder / CHECKPOINT)
+            finish(self.folder, self.inputs, record)
+        return record
+
+    @property
+    def _averages(self) -> bool:
+        return self.settings.ema_decay > 0
+
+    def _supernet(self) -> Supernet:
+        supernet = Supernet(self.space, self.data.num_classes, seed=self.seed)
+        if self.settings.sync_batch_norm:
+            convert_sync_batchnorm(supernet)
+        supernet.to(self.compute.device).to(memory_format=torch.channels_last)
+        keep_statistics(supernet, keep=False)
+        if self.settings.compile:
+            for block in supernet.operators():
+                block.compile()
+        return supernet
+
+    def _paths(self) -> Paths:
+        settings = self.settings
+        steps = self.data.num_train_batches(settings.batch_size) * settings.epochs
+        sampler = PathSampler(
+            self.space,
+            self.data.num_classes,
+            self.seed,
+            self.limits,
+            tuple(sorted(settings.operator_prior.items())),
+        )
+        grown_at = round(settings.growth_share * steps)
+        return Paths(sampler, settings.sizes(self.resolution), grown_at)
+
+    def _learner(
+        self,
+        supernet: Supernet,
+        paths: Paths,
+        data: ImageData,
+        average: WeightAverage | None,
+    ) -> SinglePath:
+        settings, teaching = self.settings, self.settings.teaching
+
+        def grown() -> None:
+            grow(supernet)
+            if average:
+                average.restart()
+
+        common = (supernet, paths, self.compute, settings.label_smoothing, grown)
+        if settings.method == "sandwich":
+            return Sandwich(*common, temperature=teaching.temperature)
+        if settings.method == "single-path":
+            return SinglePath(*common)
+        steps = data.num_train_batches(settings.batch_size) * settings.epochs
+        starts_at = max(paths.grown_at, round(teaching.start_share * steps))
+        sizes = {size: data.at(size) for size in paths.resolutions}
+        matching = None
+        if teaching.matching:
+            matching = Matching.of(
+                supernet,
+                sizes,
+                teaching.matching,
+                compute=self.compute,
+                processes=self.processes,
+                seed=self.seed,
+            )
+        return Cream(
+            *common,
+            settings=teaching,
+            matching=matching,
+            processes=self.processes,
+            starts_at=starts_at,
+        )
+
+    def _record(self, supernet: Supernet, learner: SinglePath, done: Progressed) -> TrainRecord:
+        boards = learner.boards if isinstance(learner, Cream) else {}
+        return TrainRecord(
+            method=self.settings.method,
+            space=self.space.name,
+            max_depth=self.space.max_depth,
+            resolution=self.resolution,
+            resolutions=self.settings.sizes(self.resolution),
+            num_classes=self.data.num_classes,
+            params=sum(parameter.numel() for parameter in supernet.parameters()),
+            epochs=done.epochs,
+            board=tuple(
+                PrioritizedPath(
+                    architecture=entry.architecture,
+                    accuracy_percent=100 * entry.accuracy,
+                    macs=entry.macs,
+                    latency_ms=entry.latency_ms,
+                )
+                for board in boards.values()
+                for entry in board.entries
+            ),
+            dataset=self.data.record,
+            compute=self.compute.name,
+            processes=self.processes.count,
+            checkpoint=CHECKPOINT,
+            seconds=done.seconds,
+            environment=environment(),
+        )
 
 
-class _Paths:
-    """Which path is trained at each step.
+def keep_statistics(module: nn.Module, *, keep: bool) -> None:
+    """Whether batch norm keeps running statistics in training, or only uses each batch's.
 
-    Args:
-        supernet: Grows when its time has come.
-        sampler: Draws the paths after that.
-        steps: Steps of an epoch.
-        epochs: Epochs in all.
-
-    Raises:
-        InfeasibleError: No path lies within the sampler's window.
+    Statistics gathered over many different paths fit none of them. Whoever evaluates a path takes
+    its own; see `pipeline.training.evaluation`.
     """
-
-    def __init__(self, supernet: Supernet, sampler: PathSampler, steps: int, epochs: int) -> None:
-        self._supernet = supernet
-        self._steps = steps
-        self._growth_step = round(_GROWTH_AT * steps * epochs)
-        self._after = sampler
-        self._before = _before_growth(sampler)
-        # An impossible window is told before anything is trained.
-        sampler.draw("first")
-
-    def forward(self, inputs: Tensor, epoch: int, step: int) -> Tensor:
-        """Logits of the step's path."""
-        if epoch * self._steps + step == self._growth_step:
-            grow(self._supernet)
-        return self._supernet(inputs, self._sampler(epoch, step).draw(epoch, step))
-
-    def monitored(self, epoch: int) -> list[Architecture]:
-        """The paths whose accuracy is told after an epoch: of the operators trained in it."""
-        sampler = self._sampler(epoch, self._steps - 1)
-        return [sampler.draw("monitored", number) for number in range(_MONITORED_PATHS)]
-
-    def _sampler(self, epoch: int, step: int) -> PathSampler:
-        grown = epoch * self._steps + step >= self._growth_step
-        return self._after if grown else self._before
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.track_running_stats = keep
 
 
-def _before_growth(sampler: PathSampler) -> PathSampler:
-    """Draws among the operators that others grow from.
-
-    They are the smallest, and grow into paths above the window's lower end; so that does not hold.
-    """
-    space = sampler.space
-    operators = dict.fromkeys(beginnings(space).values())
-    return replace(
-        sampler,
-        space=space.narrowed(operators=list(operators)),
-        macs_window=(None, sampler.macs_window[1]),
-    )
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    keep_statistics(module, keep=True)
+    try:
+        yield
+    finally:
+        keep_statistics(module, keep=False)

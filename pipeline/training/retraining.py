@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from pipeline.errors import DataError, StageError
@@ -14,10 +16,13 @@ from pipeline.progress import Progress
 from pipeline.records import RetrainRecord
 from pipeline.space import Architecture
 from pipeline.supernet import Supernet
+from pipeline.training.compute import Compute, compute_here
+from pipeline.training.distillation import label_loss
 from pipeline.training.evaluation import Tally, tally
 from pipeline.training.finished import checkpoint_file, finish, finished_record, inputs_digest
 from pipeline.training.fitting import Fit
 from pipeline.training.image_data import ImageData, Split
+from pipeline.training.learner import Learner, Step
 from pipeline.training.settings import RetrainSettings
 
 CHECKPOINT = "model.safetensors"
@@ -63,22 +68,26 @@ def retrain(
     if finished := finished_record(folder, inputs, RetrainRecord):
         return finished
 
+    compute = compute_here()
+    data = data.to(compute.device)
+    network.to(compute.device).to(memory_format=torch.channels_last)
+
     def evaluated(split: Split) -> Tally:
         network.eval()
         return tally(network, data.batches(split, _BATCH), data.num_classes)
 
-    def forward(inputs: Tensor, epoch: int, step: int) -> Tensor:
-        return network(inputs)
-
     done = Fit(
         model=network,
-        forward=forward,
+        learner=_Alone(network, compute, settings.label_smoothing),
+        average=None,
         evaluate=lambda _: evaluated("search-validation").percent,
         data=data,
         settings=settings,
         checkpoint=checkpoint_file(folder),
+        log=folder,
         inputs=inputs,
         seed=seed,
+        compute=compute,
         progress=progress,
     ).run()
     save_checkpoint(network, folder / CHECKPOINT)
@@ -97,6 +106,22 @@ def retrain(
     )
     finish(folder, inputs, record)
     return record
+
+
+@dataclass
+class _Alone(Learner):
+    """Trains one network on the labels."""
+
+    network: Network
+    compute: Compute
+    label_smoothing: float
+
+    def gradients(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
+        """See `Learner`."""
+        with self.compute.forward():
+            loss = label_loss(self.network(images), labels, self.label_smoothing)
+        self.compute.backward(loss)
+        return loss.detach()
 
 
 def _check_fit(architecture: Architecture, data: ImageData) -> None:

@@ -1,7 +1,7 @@
 """Small search problems whose every answer is known: additive costs, a made-up accuracy."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from pipeline.operator_spec import OperatorSpec
 from pipeline.records import LatencyPrediction, Limits, SearchRecord
 from pipeline.search.constraints import latency_key
 from pipeline.search.evolution import SearchSettings
+from pipeline.search.scoring import OnScored
 from pipeline.search.searching import search
 from pipeline.search.variation import Variation
 from pipeline.space import Architecture, SearchSpace, get_space
@@ -33,11 +34,12 @@ def _gpu_ms(spec: OperatorSpec) -> float:
 
 @dataclass
 class Toy:
-    """A search problem; `scored` lists the calls of `score`, `asked` the rows costed."""
+    """A search problem; `scored` lists what `score` was asked, `calls` how many at a time."""
 
     space: SearchSpace
     seed: int
     scored: list[str] = field(default_factory=list)
+    calls: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         values = {
@@ -72,9 +74,16 @@ class Toy:
         effects = self.effects[np.arange(self.space.num_slots), rows[:, 1:]].sum(axis=1)
         return np.asarray(100 * (1 - np.exp(-effects / 20)))
 
-    def score(self, architecture: Architecture) -> float:
-        self.scored.append(architecture.short)
+    def accuracy(self, architecture: Architecture) -> float:
         return float(self.accuracies(encode(self.space, [architecture]))[0])
+
+    def score(self, architectures: Sequence[Architecture], on_scored: OnScored) -> list[float]:
+        """Goes through them in an order of its own, as a scorer may."""
+        self.calls.append(len(architectures))
+        for architecture in sorted(architectures, key=lambda it: it.short):
+            self.scored.append(architecture.short)
+            on_scored(architecture, self.accuracy(architecture))
+        return [self.accuracy(architecture) for architecture in architectures]
 
     def predict(self, architecture: Architecture) -> dict[str, LatencyPrediction]:
         costs = self.costs(encode(self.space, [architecture]))

@@ -87,7 +87,7 @@ def test_candidates_carry_their_costs(toy):
         cost = architecture_cost(candidate.architecture)
         assert (candidate.macs, candidate.params) == (cost.macs, cost.params)
         assert candidate.latency_ms == problem.predict(candidate.architecture)
-        assert candidate.accuracy_percent == problem.score(candidate.architecture)
+        assert candidate.accuracy_percent == problem.accuracy(candidate.architecture)
 
 
 def test_front_and_ranking_are_those_of_the_evaluated(toy):
@@ -101,9 +101,15 @@ def test_front_and_ranking_are_those_of_the_evaluated(toy):
     assert record.ranking[0] == record.front[-1]
 
 
+def all_alike(architectures, on_scored) -> list[float]:
+    for architecture in architectures:
+        on_scored(architecture, 50.0)
+    return [50.0] * len(architectures)
+
+
 def test_ties_go_to_the_faster_then_the_smaller(toy):
     problem = toy()
-    record = problem.search(Limits(macs=40e6), settings=SMALL, score=lambda architecture: 50.0)
+    record = problem.search(Limits(macs=40e6), settings=SMALL, score=all_alike)
     ranked = [record.evaluated[index] for index in record.ranking]
     keys = [(c.latency_ms[CPU].typical, c.macs, c.architecture.short) for c in ranked]
     assert keys == sorted(keys)
@@ -114,7 +120,7 @@ def test_equal_accuracy_and_latency_leave_it_to_the_macs(toy):
     record = problem.search(
         Limits(macs=40e6),
         settings=SMALL,
-        score=lambda architecture: 50.0,
+        score=all_alike,
         predict=lambda architecture: {CPU: LatencyPrediction(typical=1.0, std=0.1)},
     )
     ranked = [record.evaluated[index] for index in record.ranking]
@@ -157,22 +163,42 @@ def test_a_killed_search_goes_on_to_the_same_record(toy, killed_after):
     class KilledError(Exception):
         pass
 
-    def score(architecture: Architecture) -> float:
-        if len(journal) == killed_after:
-            raise KilledError
-        return problem.score(architecture)
-
     def append(architecture: Architecture, accuracy_percent: float) -> None:
         journal[architecture.short] = accuracy_percent
 
+    def append_or_die(architecture: Architecture, accuracy_percent: float) -> None:
+        if len(journal) == killed_after:
+            raise KilledError
+        append(architecture, accuracy_percent)
+
     with pytest.raises(KilledError):
-        problem.search(limits, settings=SMALL, seed=5, score=score, on_scored=append)
+        problem.search(limits, settings=SMALL, seed=5, on_scored=append_or_die)
     assert len(journal) == killed_after
     problem.scored.clear()
-    again = problem.search(limits, settings=SMALL, seed=5, cache=dict(journal), on_scored=append)
+    told: list[int] = []
+    again = problem.search(
+        limits,
+        settings=SMALL,
+        seed=5,
+        cache=dict(journal),
+        on_scored=append,
+        progress=lambda done, total, note="": told.append(done),
+    )
     assert same(whole, again)
     assert len(problem.scored) == SMALL.budget - killed_after
     assert len(journal) == SMALL.budget
+    assert told == list(range(1, SMALL.budget + 1))
+
+
+def test_a_generation_is_scored_in_one_call_without_what_is_known(toy):
+    problem = toy()
+    whole = problem.search(Limits(macs=40e6), settings=SMALL)
+    assert problem.calls == [SMALL.population] * SMALL.generations
+    problem.calls.clear()
+    # All of the second generation and a part of the first.
+    known = {c.architecture.short: c.accuracy_percent for c in whole.evaluated[7:20]}
+    assert same(whole, problem.search(Limits(macs=40e6), settings=SMALL, cache=known))
+    assert problem.calls == [7, 10, 10, 10, 10]
 
 
 def test_an_accuracy_of_0_is_known_as_well(toy):
@@ -191,7 +217,10 @@ def test_nothing_is_scored_twice_and_all_that_is_scored_is_told(toy):
         on_scored=lambda architecture, accuracy: told.append((architecture.short, accuracy)),
     )
     assert len(set(problem.scored)) == len(problem.scored) == len(record.evaluated)
-    assert told == [(c.architecture.short, c.accuracy_percent) for c in record.evaluated]
+    accuracies = {c.architecture.short: c.accuracy_percent for c in record.evaluated}
+    assert len(told) == len(record.evaluated)
+    assert dict(told) == accuracies
+    assert list(dict(told)) != list(accuracies), "an order of its own"
 
 
 def test_progress_is_told_after_every_candidate(toy):
@@ -203,11 +232,13 @@ def test_progress_is_told_after_every_candidate(toy):
     )
     assert [done for done, _, _ in told] == list(range(1, 61))
     assert {total for _, total, _ in told} == {60}
-    assert told[0][2].startswith("best ")
+    best = [float(note.removeprefix("best ").removesuffix(" %")) for _, _, note in told]
+    assert best == sorted(best)
+    assert best[-1] > best[0] > 0
 
 
-def never(architecture: Architecture) -> float:
-    raise AssertionError(f"{architecture.short} was scored")
+def never(architectures, on_scored) -> list[float]:
+    raise AssertionError(f"{len(architectures)} architectures were scored")
 
 
 def test_a_limit_out_of_reach_is_named_with_what_is_in_reach(toy):

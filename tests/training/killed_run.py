@@ -4,6 +4,7 @@ Usage: killed_run.py KIND FOLDER; `runs` says what each kind trains.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,19 +12,43 @@ import torch
 from pipeline.progress import Progress, silent
 from pipeline.records import RetrainRecord, TrainRecord
 from pipeline.space import Architecture, get_space
+from pipeline.training import fitting
 from pipeline.training.datasets import open_dataset
 from pipeline.training.hypernetwork import train_hypernetwork
+from pipeline.training.path_sampling import PathLimits
 from pipeline.training.retraining import retrain
-from pipeline.training.settings import RetrainSettings, TrainSettings
+from pipeline.training.settings import (
+    MatchingSettings,
+    Method,
+    RetrainSettings,
+    TeachingSettings,
+    TrainSettings,
+)
 
 
-def train(folder: Path, progress: Progress = silent, *, epochs: int = 4) -> TrainRecord:
+def train(
+    folder: Path, progress: Progress = silent, *, epochs: int = 4, method: Method = "single-path"
+) -> TrainRecord:
+    matching = MatchingSettings(images=32, probes=4, every=3)
+    settings = TrainSettings(
+        method=method,
+        epochs=epochs,
+        batch_size=32,
+        growth_share=0.2,
+        ema_decay=0.0 if method == "single-path" else 0.9,
+        teaching=TeachingSettings(board_size=3, matching=matching),
+    )
     return train_hypernetwork(
         get_space("cream").narrowed(max_depth=1, operators=["mb4_3x3", "mb6_5x5"]),
-        open_dataset("digits", resolution=32, seed=0, max_train=192),
-        TrainSettings(epochs=epochs, batch_size=32),
-        resolution=32,
-        macs_window=(None, 2.8e6),
+        open_dataset(
+            "digits",
+            resolution=32,
+            seed=0,
+            max_train=192,
+            matching_images=settings.matching_images,
+        ),
+        settings,
+        limits=PathLimits(macs=2.8e6),
         folder=folder,
         seed=0,
         progress=progress,
@@ -43,9 +68,16 @@ def retrain_small(folder: Path, progress: Progress = silent, *, epochs: int = 4)
     )
 
 
-RUNS = {"train": train, "retrain": retrain_small}
+RUNS = {
+    "train": train,
+    "cream": partial(train, method="cream"),
+    "sandwich": partial(train, method="sandwich"),
+    "retrain": retrain_small,
+}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    # Checkpoints within epochs, as a training of hours would write them.
+    fitting._ROUND, fitting._CHECKPOINT_EVERY_S = 2, 0.0
     RUNS[sys.argv[1]](Path(sys.argv[2]))

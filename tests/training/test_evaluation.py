@@ -2,13 +2,14 @@
 
 import pytest
 import torch
-from torch import nn
 
 from pipeline.errors import ArchitectureError, DataError
 from pipeline.space import Architecture, SearchSpace
 from pipeline.supernet import Supernet
-from pipeline.training.evaluation import HypernetworkScorer, recalibrate_batch_norm, tally
+from pipeline.training import evaluation
+from pipeline.training.evaluation import HypernetworkScorer, tally
 from pipeline.training.image_data import ImageData
+from pipeline.training.recalibration import recalibrate_batch_norm
 from pipeline.training.settings import ScoreSettings
 
 SETTINGS = ScoreSettings(images=100, recalibration_images=64)
@@ -33,31 +34,6 @@ def test_tally_counts_hits_by_class():
 def test_nothing_to_evaluate_on_is_an_error():
     with pytest.raises(DataError, match="no images"):
         tally(_first_class, [], 3)
-
-
-def test_recalibrated_statistics_are_those_of_the_images(
-    supernet: Supernet, small: Architecture, digits: ImageData
-):
-    images = digits.sample("train", 64)
-    recalibrate_batch_norm(supernet, small, images.split(32))
-    stem = supernet.conv_stem
-    with torch.no_grad():
-        halves = [stem.conv(half) for half in images.split(32)]
-    mean = torch.stack([half.mean((0, 2, 3)) for half in halves]).mean(0)
-    var = torch.stack([half.var((0, 2, 3)) for half in halves]).mean(0)
-    torch.testing.assert_close(stem.bn1.running_mean, mean, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(stem.bn1.running_var, var, rtol=1e-4, atol=1e-5)
-
-
-def test_recalibration_leaves_other_paths_and_the_momentum(
-    supernet: Supernet, small: Architecture, digits: ImageData
-):
-    other = supernet.blocks[1][0]["mb6_5x5"]
-    before = {name: buffer.clone() for name, buffer in other.named_buffers()}
-    recalibrate_batch_norm(supernet, small, [digits.sample("train", 32)])
-    assert all(torch.equal(buffer, before[name]) for name, buffer in other.named_buffers())
-    momenta = {m.momentum for m in supernet.modules() if isinstance(m, nn.BatchNorm2d)}
-    assert momenta == {0.1}
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -95,3 +71,65 @@ def test_a_failure_leaves_no_trace_either(
     with pytest.raises(ArchitectureError):
         score(small.model_copy(update={"num_classes": 3}))
     assert all(torch.equal(supernet.state_dict()[n], tensor) for n, tensor in before.items())
+
+
+def _others(small: Architecture) -> list[Architecture]:
+    """Networks that part from `small` one stage after the other."""
+    return [
+        small.model_copy(update={"stages": small.stages[:kept] + (("mb6_5x5",) * 2,) * (5 - kept)})
+        for kept in range(6)
+    ]
+
+
+@pytest.mark.parametrize("most_kept_bytes", [0, 2 * 2**30])
+def test_scores_together_are_those_alone(
+    supernet: Supernet,
+    small: Architecture,
+    digits: ImageData,
+    monkeypatch: pytest.MonkeyPatch,
+    most_kept_bytes: int,
+):
+    monkeypatch.setattr(evaluation, "_MOST_KEPT_BYTES", most_kept_bytes)
+    score = HypernetworkScorer(supernet, digits, SETTINGS)
+    asked, told = [*_others(small), small], []
+    scores = score.scores(asked, lambda *it: told.append(it))
+    assert scores == [score(architecture) for architecture in asked]
+    assert len(told) == 6
+    assert dict(told) == dict(zip(asked, scores, strict=True))
+    assert score.scores([]) == []
+
+
+def test_what_was_scored_before_an_error_was_told(
+    supernet: Supernet, small: Architecture, digits: ImageData
+):
+    supernet.train()
+    before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
+    score, told = HypernetworkScorer(supernet, digits, SETTINGS), []
+
+    def stop(architecture: Architecture, percent: float) -> None:
+        told.append((architecture, percent))
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score.scores(_others(small), stop)
+    assert all(torch.equal(supernet.state_dict()[n], tensor) for n, tensor in before.items())
+    assert all(module.training for module in supernet.modules())
+    assert told == [(architecture, score(architecture)) for architecture, _ in told]
+
+
+def test_a_network_of_another_size_is_refused(
+    supernet: Supernet, small: Architecture, digits: ImageData
+):
+    score = HypernetworkScorer(supernet, digits, SETTINGS)
+    with pytest.raises(ArchitectureError, match="on images of 32 pixels; expected 64") as caught:
+        score.scores([small, small.model_copy(update={"resolution": 64})])
+    assert caught.value.hint == "open the data set at 64 pixels"
+
+
+def test_one_calibration_image_beyond_full_batches_is_no_batch_of_its_own(
+    supernet: Supernet, small: Architecture, digits: ImageData
+):
+    """At 32 pixels the last maps are single pixels, and one of them has no variance."""
+    settings = ScoreSettings(images=10, recalibration_images=257)
+    assert 0 <= HypernetworkScorer(supernet, digits, settings)(small) <= 100

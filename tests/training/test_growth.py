@@ -46,9 +46,9 @@ def test_growth_changes_no_path(name: str, training: bool):
     supernet = _worn(Supernet(space, 10, seed=0)).train(training)
     origin = beginnings(space)
     inputs = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    sampler = PathSampler(space, 64, 10, (None, None), seed=0)
+    sampler = PathSampler(space, 10, seed=0)
     for number in range(4):
-        path = sampler.draw(number)
+        path = sampler.draw(64, number)
         stages = tuple(tuple(origin[name] for name in stage) for stage in path.stages)
         smaller = Architecture(space=name, resolution=64, num_classes=10, stages=stages)
         with torch.no_grad():

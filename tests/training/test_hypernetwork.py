@@ -6,22 +6,21 @@ import pytest
 import torch
 
 from pipeline.cost import macs_range
-from pipeline.errors import DataError, InfeasibleError, PipelineError
+from pipeline.errors import InfeasibleError, PipelineError
 from pipeline.progress import silent
 from pipeline.space import SearchSpace
 from pipeline.supernet import Supernet, load_supernet
 from pipeline.training.evaluation import HypernetworkScorer
 from pipeline.training.hypernetwork import train_hypernetwork
 from pipeline.training.image_data import ImageData
-from pipeline.training.path_sampling import PathSampler
+from pipeline.training.path_sampling import PathLimits, PathSampler
 from pipeline.training.settings import ScoreSettings, TrainSettings
 
 
 def _train(space: SearchSpace, data: ImageData, folder: Path, **changes):
     arguments = {
         "settings": TrainSettings(epochs=1, batch_size=64),
-        "resolution": 32,
-        "macs_window": (None, None),
+        "limits": PathLimits(),
         "seed": 0,
         "progress": silent,
         **changes,
@@ -35,8 +34,8 @@ def test_it_learns(space: SearchSpace, digits: ImageData, tmp_path: Path):
     record = _train(narrow, digits, tmp_path, settings=TrainSettings(epochs=12, batch_size=32))
     supernet = load_supernet(tmp_path / record.checkpoint)
     score = HypernetworkScorer(supernet, digits, ScoreSettings(images=143))
-    sampler = PathSampler(narrow, 32, 10, (None, None), seed=5)
-    scores = [score(sampler.draw(number)) for number in range(4)]
+    sampler = PathSampler(narrow, 10, seed=5)
+    scores = [score(sampler.draw(32, number)) for number in range(4)]
     assert min(scores) > 60, scores
     assert record.epochs[-1].loss < record.epochs[0].loss
     assert [epoch.epoch for epoch in record.epochs] == list(range(12))
@@ -49,8 +48,8 @@ def test_only_drawn_paths_are_trained(space: SearchSpace, digits: ImageData, tmp
     record = _train(space, digits, tmp_path)
     trained = load_supernet(tmp_path / record.checkpoint)
     untouched = Supernet(space, 10, seed=0)
-    sampler = PathSampler(space, 32, 10, (None, None), 0)
-    drawn = [sampler.draw(0, step) for step in (2, 3, 4)]
+    sampler = PathSampler(space, 10, seed=0)
+    drawn = [sampler.path(step, 32) for step in (2, 3, 4)]
     for stage in range(5):
         used = any("mb6_5x5" in path.stages[stage][:1] for path in drawn)
         name = f"blocks.{stage + 1}.0.mb6_5x5.conv_pw.weight"
@@ -65,15 +64,12 @@ def test_paths_outside_the_window_are_not_drawn(
 ):
     smallest, _ = macs_range(space, 32, 10)
     with pytest.raises(InfeasibleError):
-        _train(space, digits, tmp_path, macs_window=(None, smallest * 0.99))
+        _train(space, digits, tmp_path, limits=PathLimits(macs=smallest * 0.99))
     assert not list(tmp_path.iterdir())
-    record = _train(space, digits, tmp_path, macs_window=(smallest * 1.2, smallest * 1.5))
+    record = _train(
+        space, digits, tmp_path, limits=PathLimits(macs_min=smallest * 1.2, macs=smallest * 1.5)
+    )
     assert record.epochs
-
-
-def test_images_of_another_size_are_told(space: SearchSpace, digits: ImageData, tmp_path: Path):
-    with pytest.raises(DataError, match="32 pixels given to train at 64"):
-        _train(space, digits, tmp_path, resolution=64)
 
 
 def test_a_training_that_diverges_is_told(space: SearchSpace, digits: ImageData, tmp_path: Path):

@@ -1,0 +1,79 @@
+"""What a training loop asks of what it trains: gradients for a batch, and state to go on with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where in a run a step is.
+
+    Attributes:
+        at: Number of the step in the run, from 0.
+        learning_rate: Of the step.
+    """
+
+    at: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class LearnerState:
+    """What a learner needs, besides the weights, to go on after a kill.
+
+    Attributes:
+        tensors: By name.
+        values: What JSON can hold.
+    """
+
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Learner:
+    """Computes gradients. Steps come in rounds, and only between rounds is anything decided.
+
+    So nothing has to be read back from a GPU within a step; what a round found out is read at its
+    end, at once. State is kept between rounds.
+    """
+
+    def begin_round(self, at: int, steps: int) -> None:
+        """Called before a round.
+
+        Args:
+            at: Number of its first step in the run.
+            steps: How many steps it has.
+        """
+
+    def gradients(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
+        """Leaves gradients in the parameters that take part in the step.
+
+        Args:
+            images: Shape (n, 3, r, r), this process's part of the batch.
+            labels: Shape (n,).
+            step: Which step it is.
+
+        Returns:
+            The loss, without its graph.
+        """
+        raise NotImplementedError
+
+    def end_round(self) -> Mapping[str, float]:
+        """Called after a round.
+
+        Returns:
+            Figures for the log, by name.
+        """
+        return {}
+
+    def state(self) -> LearnerState:
+        """What `load` takes back; called between rounds."""
+        return LearnerState()
+
+    def load(self, state: LearnerState) -> None:
+        """Goes on from a state."""

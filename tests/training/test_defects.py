@@ -1,0 +1,201 @@
+"""The released code's defects, each with a test that would have caught it."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline import cli
+from pipeline.architecture_file import published
+from pipeline.cost import architecture_cost
+from pipeline.operator_spec import OperatorSpec
+from pipeline.operators import build_operator
+from pipeline.progress import silent
+from pipeline.space import SearchSpace, get_space
+from pipeline.supernet import Supernet
+from pipeline.training.board import Board, BoardEntry
+from pipeline.training.compute import compute_here
+from pipeline.training.datasets import open_dataset
+from pipeline.training.hypernetwork import train_hypernetwork
+from pipeline.training.path_sampling import PathLimits, PathSampler
+from pipeline.training.processes import Processes
+from pipeline.training.settings import MatchingSettings, TeachingSettings, TrainSettings
+from pipeline.training.teachers import Matching
+
+CREAM = TrainSettings(
+    method="cream",
+    epochs=2,
+    batch_size=32,
+    growth_share=0.0,
+    teaching=TeachingSettings(
+        board_size=3, start_share=0.0, matching=MatchingSettings(images=32, probes=4, every=4)
+    ),
+)
+
+
+def _train(space: SearchSpace, folder: Path, limits: PathLimits | None = None, **changes: object):
+    data = open_dataset("digits", resolution=32, seed=0, max_train=256, matching_images=32)
+    return train_hypernetwork(
+        space,
+        data,
+        CREAM.model_copy(update=changes),
+        limits=limits or PathLimits(),
+        folder=folder,
+        seed=0,
+        progress=silent,
+    )
+
+
+def test_1_the_sampling_prior_is_not_ignored(space: SearchSpace):
+    """`np.random.choice(n, k, prob)` takes the prior for `replace`."""
+    prior = (("mb4_3x3", 3.0), ("mb6_5x5", 1.0))
+    sampler = PathSampler(space, 10, seed=0, operator_prior=prior)
+    paths = [sampler.path(step, 32) for step in range(1000)]
+    names = Counter(name for path in paths for stage in path.stages for name in stage)
+    assert abs(names["mb4_3x3"] / names.total() - 0.75) < 0.02
+
+
+def test_1_the_prior_of_a_recipe_reaches_the_paths(space: SearchSpace, tmp_path: Path):
+    record = _train(space, tmp_path, operator_prior={"mb6_5x5": 0.0})
+    names = {n for entry in record.board for stage in entry.architecture.stages for n in stage}
+    assert names == {"mb4_3x3"}
+
+
+def test_2_the_weight_is_that_of_the_best_entry_and_not_of_the_last(space: SearchSpace):
+    data = open_dataset("digits", resolution=32, seed=0, matching_images=32)
+    supernet = Supernet(space, 10, seed=0).train()
+    matching = Matching.of(
+        supernet,
+        {32: data},
+        MatchingSettings(images=32, probes=4),
+        compute=compute_here(),
+        processes=Processes(),
+        seed=0,
+    )
+    torch.manual_seed(3)
+    nn.init.normal_(matching.network.linear.weight)
+    sampler = PathSampler(space, 10, seed=0)
+    students = [sampler.draw(32, "student", number) for number in range(6)]
+    teachers = [sampler.draw(32, "teacher", number) for number in range(4)]
+    board = Board(4)
+    board.entries = [
+        BoardEntry(architecture=path, correct=9, images=10, macs=1, latency_ms=None, scored_at=0)
+        for path in teachers
+    ]
+    images = data.sample("matching-validation", 4)
+    best_places = set()
+    for student, chosen in zip(students, matching.choose(students, board), strict=True):
+        assert chosen is not None
+        with torch.no_grad(), matching.compute.forward():
+            taught = supernet(images, student).softmax(1)
+            weights = [
+                float(matching.network(taught - supernet(images, path).softmax(1)))
+                for path in teachers
+            ]
+        best = max(range(4), key=weights.__getitem__)
+        assert chosen.architecture == teachers[best]
+        assert float(chosen.weight) == pytest.approx(weights[best], rel=1e-4)
+        best_places.add(best)
+    assert best_places - {3}, "the last entry was the best for all: nothing was shown"
+
+
+def test_3_no_random_path_decides_which_weights_are_kept(space: SearchSpace, tmp_path: Path):
+    """What is told after an epoch is a mean over fixed paths, and the last weights are kept."""
+    record = _train(space, tmp_path / "long")
+    again = _train(space, tmp_path / "again")
+    assert [e.accuracy_percent for e in record.epochs] == [e.accuracy_percent for e in again.epochs]
+    # The epochs' accuracies are made to mislead: kept is what the last step left, whatever they
+    # say; so the file is the same as that of the run they were told truly in.
+    weights = [(tmp_path / run / record.checkpoint).read_bytes() for run in ("long", "again")]
+    assert weights[0] == weights[1]
+    falling = iter((99.0, 1.0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "pipeline.training.hypernetwork.statistics.fmean",
+            lambda values: len(list(values)) and next(falling),
+        )
+        misled = _train(space, tmp_path / "misled")
+    assert [e.accuracy_percent for e in misled.epochs] == [99.0, 1.0]
+    assert (tmp_path / "misled" / record.checkpoint).read_bytes() == weights[0]
+
+
+@pytest.mark.parametrize("name", ["cream-14", "cream-43", "cream-287", "cream-481", "cream-604"])
+def test_4_depth_is_not_capped_below_the_published_models(name: str):
+    network = published(name, num_classes=10)
+    space = get_space("cream")
+    assert space.max_depth >= max(map(len, network.stages))
+    supernet = Supernet(space.narrowed(max_depth=max(map(len, network.stages))), 10, seed=0)
+    with torch.no_grad():
+        logits = supernet.eval()(torch.zeros(1, 3, 32, 32), network)
+    assert logits.shape == (1, 10)
+    sampler = PathSampler(space, 10, seed=0)
+    assert 6 in {len(stage) for step in range(20) for stage in sampler.path(step, 32).stages}
+
+
+def test_5_resume_brings_back_the_board_and_the_matching_network(
+    space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("pipeline.training.fitting._CHECKPOINT_EVERY_S", -1.0)
+    monkeypatch.setattr("pipeline.training.fitting._ROUND", 3)
+    data = open_dataset("digits", resolution=32, seed=0, max_train=256, matching_images=32)
+
+    def dies(done: int, total: int, note: str = "") -> None:
+        if done >= 11:
+            raise InterruptedError
+
+    def train(progress, folder: Path):
+        return train_hypernetwork(
+            space, data, CREAM, limits=PathLimits(), folder=folder, seed=0, progress=progress
+        )
+
+    undisturbed = train(silent, tmp_path / "undisturbed")
+    with pytest.raises(InterruptedError):
+        train(dies, tmp_path / "killed")
+    resumed = train(silent, tmp_path / "killed")
+    assert resumed.board == undisturbed.board
+    assert resumed.board
+    files = [tmp_path / run / resumed.checkpoint for run in ("undisturbed", "killed")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_6_missing_data_is_an_error_and_the_classifier_is_counted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        cli.main(["profile", "--recipe", "demo", "--set", "data.dataset=no/such/images"])
+    assert left.value.code == 1
+    assert "no/such/images" in capsys.readouterr().err
+    ten, thousand = (
+        architecture_cost(published("cream-14", num_classes=classes)).macs for classes in (10, 1000)
+    )
+    assert thousand - ten == 990 * 1280
+
+
+@pytest.mark.parametrize(("into", "stride"), [(64, 1), (32, 1), (32, 2)])
+def test_7_the_resblock_has_no_bias_before_batch_norm(into: int, stride: int):
+    block = build_operator(OperatorSpec("res", 3, stride, into, 64, 8))
+    convolutions = [part for part in block.modules() if isinstance(part, nn.Conv2d)]
+    assert all(convolution.bias is None for convolution in convolutions)
+    assert {c.out_channels for c in convolutions if c.kernel_size == (3, 3)} == {64 // 4}
+    has_projection = any(
+        c.kernel_size == (1, 1) and c.in_channels == into == 32 for c in convolutions
+    )
+    assert has_projection or into == 64
+
+
+def test_8_latency_limits_what_is_trained_and_is_on_the_board(space: SearchSpace, tmp_path: Path):
+    def predict_ms(space, rows, num_classes):
+        return (rows[:, 1:] > 0).sum(1) / 10.0
+
+    limits = PathLimits(latency_ms=0.7, predict_ms=predict_ms)
+    record = _train(space, tmp_path, limits)
+    assert record.board
+    for entry in record.board:
+        assert entry.latency_ms == pytest.approx(entry.architecture.depth / 10)
+        assert entry.latency_ms is not None
+        assert entry.latency_ms <= 0.7
+        assert math.isfinite(entry.accuracy_percent)
