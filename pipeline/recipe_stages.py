@@ -7,8 +7,6 @@ none of them.
 from __future__ import annotations
 
 import functools
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +16,8 @@ from pydantic import BaseModel
 from pipeline.cost import macs_batch, macs_range, params_batch
 from pipeline.device import Target
 from pipeline.encoding import Floats, Rows, SlotTable
-from pipeline.errors import StorageError, UnknownNameError
-from pipeline.files import read_record, storage_errors
+from pipeline.errors import UnknownNameError
+from pipeline.files import read_record
 from pipeline.fingerprint import environment
 from pipeline.latency.model import LatencyModel, model_path
 from pipeline.recipe import LimitsSection, Recipe
@@ -184,6 +182,7 @@ def resolve_limits(section: LimitsSection, target: str, profile: ProfileRecord) 
 
 
 def _search(context: StageContext) -> SearchRecord:
+    from pipeline.search.score_journal import ScoreJournal
     from pipeline.search.searching import search
     from pipeline.supernet import load_supernet
     from pipeline.training.evaluation import HypernetworkScorer
@@ -204,7 +203,7 @@ def _search(context: StageContext) -> SearchRecord:
     def predict(architecture: Architecture) -> dict[str, LatencyPrediction]:
         return {recipe.target: model.predict(architecture)}
 
-    scores = _ScoreJournal(context.folder / "scores.jsonl")
+    scores = ScoreJournal(context.folder / "scores.jsonl")
     found = search(
         space,
         resolution=resolution,
@@ -239,37 +238,6 @@ def _reachable(
         "params": (params.extreme(largest=False)[0], params.extreme(largest=True)[0]),
         f"latency_ms/{recipe.target}": model.reachable_ms(space, resolution, num_classes),
     }
-
-
-class _ScoreJournal:
-    """Scores as they are made, one synced JSON line each; a line that was cut is dropped."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.known: dict[str, float] = {}
-        whole = b""
-        if path.exists():
-            with storage_errors(path):
-                data = path.read_bytes()
-            whole = data[: data.rfind(b"\n") + 1]
-            if len(whole) < len(data):
-                with storage_errors(path):
-                    os.truncate(path, len(whole))
-        for line in whole.splitlines():
-            try:
-                score = json.loads(line)
-                self.known[str(score["architecture"])] = float(score["accuracy_percent"])
-            except (ValueError, KeyError, TypeError):
-                raise StorageError(
-                    f"{path}: a line is damaged", hint="remove the file; its scores are made again"
-                ) from None
-
-    def append(self, architecture: Architecture, accuracy_percent: float) -> None:
-        line = {"architecture": architecture.short, "accuracy_percent": accuracy_percent}
-        with storage_errors(self._path), self._path.open("ab") as file:
-            file.write(json.dumps(line).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def _verify(context: StageContext) -> VerifyRecord:

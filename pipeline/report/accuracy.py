@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from pipeline.records import EpochRecord, RetrainRecord
+from pipeline.records import EpochRecord, RetrainRecord, TrainRecord
 from pipeline.report.bars import Bar, bar_chart
 from pipeline.report.blocks import (
     Block,
@@ -18,6 +18,7 @@ from pipeline.report.blocks import (
     columns,
     pairs_table,
 )
+from pipeline.report.board import board_blocks
 from pipeline.report.curves import training_curves
 from pipeline.report.formatting import count, duration, integer, percent, plural, plus_minus
 from pipeline.report.inputs import ReportInputs
@@ -42,6 +43,8 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
     shown = tuple(_figures(inputs))
     if shown:
         blocks.append(Row((*shown, _training_facts(inputs))))
+    if inputs.train:
+        blocks += board_blocks(inputs.train)
     return Section("accuracy", "Accuracy", "Accuracy", tuple(blocks))
 
 
@@ -118,6 +121,8 @@ def _training_facts(inputs: ReportInputs) -> Table:
             ("hypernetwork: method", train.method),
             ("… space", f"{train.space}, up to {plural(train.max_depth, 'block')} a stage"),
             ("… parameters", count(train.params)),
+            ("… input sizes", f"{', '.join(map(str, train.resolutions))} pixels"),
+            ("… trained on", _where(train)),
             ("… training", _effort(train.epochs, train.seconds)),
         ]
     if retrain:
@@ -126,6 +131,11 @@ def _training_facts(inputs: ReportInputs) -> Table:
             ("… training", _effort(retrain.epochs, retrain.seconds)),
         ]
     return pairs_table("How the weights came about.", rows)
+
+
+def _where(train: TrainRecord) -> str:
+    together = f", {train.processes} processes" if train.processes > 1 else ""
+    return f"{train.compute}{together}"
 
 
 def _start(record: RetrainRecord) -> str:

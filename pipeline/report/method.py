@@ -76,6 +76,7 @@ def _dataset_table(dataset: DatasetRecord) -> Table:
             ("source", dataset.source),
             ("SHA-256 of the files", dataset.checksum or "not hashed: too many files"),
             ("train", integer(dataset.num_train)),
+            *_matching(dataset),
             ("search-validation, held out of train", integer(dataset.num_search_validation)),
             ("test", integer(dataset.num_test)),
             (f"classes ({len(dataset.class_names)})", names),
@@ -86,6 +87,13 @@ def _dataset_table(dataset: DatasetRecord) -> Table:
             ("divided by", std),
         ],
     )
+
+
+def _matching(dataset: DatasetRecord) -> list[tuple[str, str]]:
+    if not dataset.num_matching_validation:
+        return []
+    name = "for the matching network, held out of train"
+    return [(name, integer(dataset.num_matching_validation))]
 
 
 def _environment(inputs: ReportInputs) -> Table | None:

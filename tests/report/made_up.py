@@ -19,6 +19,7 @@ from pipeline.records import (
     Limits,
     Parity,
     Preprocessing,
+    PrioritizedPath,
     RetrainRecord,
     SearchRecord,
     TrainRecord,
@@ -284,14 +285,21 @@ def inputs(
         },
         profile=profile,
         train=TrainRecord(
-            method="single-path",
+            method="cream",
             space="cream",
             max_depth=3,
             resolution=RESOLUTION,
+            resolutions=(RESOLUTION,),
             num_classes=10,
             params=9_100_000,
             epochs=epochs(12, 60.0, 81.0),
             dataset=dataset(class_names),
+            board=(
+                PrioritizedPath(
+                    architecture=winner, accuracy_percent=79.5, macs=chosen.macs, latency_ms=0.41
+                ),
+            ),
+            compute="cpu, float32",
             checkpoint="supernet.safetensors",
             seconds=240.0,
             environment=environment(),

@@ -1,0 +1,274 @@
+"""How much faster a generation is scored when networks that begin alike are computed together.
+
+    python benchmarks/evaluation.py --check
+
+Takes the first, the tenth and the last generation of a real search, which `generations.jsonl`
+holds, and scores each together and one network at a time, in turns, with as many images as a
+search takes by default. A generation is what the search scored in it: it asks for no network
+twice, so nothing of it was known before. The floor is on the speed-up relative to what the MACs of
+shared beginnings allow; the accuracies must be the same. The weights are fresh: time does not
+depend on them.
+
+    python benchmarks/evaluation.py --record
+
+searches anew and replaces the file: a hypernetwork is trained briefly on Fashion-MNIST, and
+searched with fewer images under a limit on MACs. Latency, the search's second objective, is there
+a stand-in made of MACs and blocks, so that no table of this machine is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import torch
+import typer
+
+from pipeline.architecture_file import parse_short
+from pipeline.console import progress_bars
+from pipeline.cost import macs_batch, macs_range, params_batch
+from pipeline.device import host_slug
+from pipeline.encoding import Floats, Rows, encode
+from pipeline.errors import PipelineError
+from pipeline.progress import ProgressFactory
+from pipeline.records import LatencyPrediction, Limits
+from pipeline.search.evolution import SearchSettings
+from pipeline.search.scoring import OnScored
+from pipeline.search.searching import search
+from pipeline.space import Architecture, get_space
+from pipeline.supernet import Supernet, load_supernet
+from pipeline.training.datasets import open_dataset
+from pipeline.training.evaluation import HypernetworkScorer
+from pipeline.training.hypernetwork import train_hypernetwork
+from pipeline.training.image_data import ImageData
+from pipeline.training.path_sampling import PathLimits
+from pipeline.training.prefix_cache import shared_macs_speedup
+from pipeline.training.settings import ScoreSettings, TrainSettings
+
+FLOOR_OF_ALLOWED = 0.8
+GENERATIONS_FILE = Path(__file__).with_name("generations.jsonl")
+
+SPACE = get_space("cream").narrowed(max_depth=4)
+RESOLUTION = 32
+DATASET = "fashion-mnist"
+NUM_CLASSES = 10
+SEED = 0
+
+RECORDED = (1, 10, 20)
+SEARCH = SearchSettings(population=50, generations=RECORDED[-1])
+SEARCH_SCORE = ScoreSettings(images=500, recalibration_images=256)
+TRAIN_IMAGES = 6000
+TRAIN = TrainSettings(epochs=4)
+_TOLD = {"method", "epochs", "batch_size", "learning_rate"}
+# Of the way from the space's smallest network to its largest.
+MACS_SHARE = 0.5
+TARGET = "host/stand_in-fp32-b1"
+MACS_A_MS = 20e6
+BLOCK_MS = 0.02
+
+Result = TypeVar("Result")
+Generations = dict[int, list[Architecture]]
+
+
+def main(
+    images: Annotated[int, typer.Option(min=1)] = ScoreSettings().images,
+    calibration_images: Annotated[int, typer.Option(min=2)] = ScoreSettings().recalibration_images,
+    networks: Annotated[int, typer.Option(min=2, help="Most of a generation.")] = SEARCH.population,
+    repeats: Annotated[int, typer.Option(min=1)] = 3,
+    record: Annotated[bool, typer.Option("--record", help="Search anew, time nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    check: Annotated[bool, typer.Option(help="Exit 1 below the floor.")] = False,
+) -> None:
+    """Prints the speed-up of each generation beside what its MACs allow."""
+    if record:
+        with progress_bars() as progress:
+            _record(GENERATIONS_FILE, progress)
+        return
+    settings = ScoreSettings(images=images, recalibration_images=calibration_images)
+    generations = {
+        number: generation[:networks] for number, generation in _read(GENERATIONS_FILE).items()
+    }
+    with progress_bars() as progress:
+        results = _measure(generations, settings, repeats, progress)
+    if as_json:
+        told = {
+            "device": host_slug(),
+            "threads": torch.get_num_threads(),
+            "images": images,
+            "calibration_images": calibration_images,
+            "repeats": repeats,
+            "floor_of_allowed": FLOOR_OF_ALLOWED,
+            "generations": results,
+        }
+        sys.stdout.write(json.dumps(told) + "\n")
+    else:
+        for result in results:
+            sys.stdout.write(_line(result) + "\n")
+    missed = [problem for result in results for problem in _missed(result)]
+    if check and missed:
+        sys.stderr.write("".join(f"{problem}\n" for problem in missed))
+        raise typer.Exit(1)
+
+
+def _line(result: dict[str, Any]) -> str:
+    return (
+        f"generation {result['generation']:3d}: {result['networks']} networks, "
+        f"alone {result['alone_s']:7.2f} s, together {result['together_s']:7.2f} s, "
+        f"{result['speedup']:.2f} times as fast, MACs allow {result['allowed']:.2f}"
+    )
+
+
+def _missed(result: dict[str, Any]) -> list[str]:
+    """The floors a generation misses, in words."""
+    missed = []
+    if result["of_allowed"] < FLOOR_OF_ALLOWED:
+        missed.append(
+            f"generation {result['generation']}: {result['speedup']:.2f} times as fast is "
+            f"{result['of_allowed']:.2f} of what MACs allow, floor {FLOOR_OF_ALLOWED}"
+        )
+    if not result["same_accuracies"]:
+        missed.append(f"generation {result['generation']}: accuracies differ")
+    return missed
+
+
+def _measure(
+    generations: Generations, settings: ScoreSettings, repeats: int, progress: ProgressFactory
+) -> list[dict[str, Any]]:
+    """Times every generation both ways, in turns, so that a slow minute meets both."""
+    data = open_dataset(DATASET, resolution=RESOLUTION, seed=SEED)
+    scorer = HypernetworkScorer(Supernet(SPACE, NUM_CLASSES, seed=SEED), data, settings)
+    scorer(next(iter(generations.values()))[0])
+    told = progress("scoring generations both ways")
+    timed: dict[int, list[tuple[float, float]]] = {number: [] for number in generations}
+    same = dict.fromkeys(generations, True)
+    for repeat in range(repeats):
+        for done, (number, networks) in enumerate(generations.items(), start=1):
+            alone_s, alone = _timed(partial(_one_by_one, scorer, networks))
+            together_s, together = _timed(partial(scorer.scores, networks))
+            timed[number].append((alone_s, together_s))
+            same[number] &= alone == together
+            told(repeat * len(generations) + done, repeats * len(generations))
+    return [
+        _result(number, networks, timed[number]) | {"same_accuracies": same[number]}
+        for number, networks in generations.items()
+    ]
+
+
+def _result(
+    number: int, networks: Sequence[Architecture], timed: Sequence[tuple[float, float]]
+) -> dict[str, Any]:
+    speedup = statistics.median(alone_s / together_s for alone_s, together_s in timed)
+    allowed = shared_macs_speedup(networks)
+    return {
+        "generation": number,
+        "networks": len(networks),
+        "alone_s": statistics.median(alone_s for alone_s, _ in timed),
+        "together_s": statistics.median(together_s for _, together_s in timed),
+        "speedup": speedup,
+        "allowed": allowed,
+        "of_allowed": speedup / allowed,
+    }
+
+
+def _one_by_one(scorer: HypernetworkScorer, networks: Sequence[Architecture]) -> list[float]:
+    return [scorer(network) for network in networks]
+
+
+def _timed(call: Callable[[], Result]) -> tuple[float, Result]:
+    """Seconds of a call, and what it returned."""
+    start = time.perf_counter()
+    result = call()
+    return time.perf_counter() - start, result
+
+
+def _read(path: Path) -> Generations:
+    """Recorded generations by number, from 1; the first line of the file says how it was made."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+    return {line["generation"]: list(map(parse_short, line["networks"])) for line in lines}
+
+
+def _record(path: Path, progress: ProgressFactory) -> None:
+    data = open_dataset(DATASET, resolution=RESOLUTION, seed=SEED, max_train=TRAIN_IMAGES)
+    supernet = _trained(data, progress)
+    scorer = HypernetworkScorer(supernet, data, SEARCH_SCORE)
+    asked: list[list[str]] = []
+
+    def score(architectures: Sequence[Architecture], on_scored: OnScored) -> list[float]:
+        asked.append([architecture.short for architecture in architectures])
+        return scorer.scores(architectures, on_scored)
+
+    smallest, largest = macs_range(SPACE, RESOLUTION, NUM_CLASSES)
+    limits = Limits(macs=smallest + MACS_SHARE * (largest - smallest))
+    found = search(
+        SPACE,
+        resolution=RESOLUTION,
+        num_classes=NUM_CLASSES,
+        limits=limits,
+        target=TARGET,
+        costs=_costs,
+        predict=_predict,
+        reachable={"macs": (smallest, largest)},
+        score=score,
+        num_images=SEARCH_SCORE.images,
+        settings=SEARCH,
+        seed=SEED,
+        cache={},
+        on_scored=lambda architecture, accuracy_percent: None,
+        progress=progress("searching"),
+    )
+    made = {
+        "made_by": "python benchmarks/evaluation.py --record",
+        "space": SPACE.name,
+        "max_depth": SPACE.max_depth,
+        "train": {"dataset": DATASET, "images": TRAIN_IMAGES, **TRAIN.model_dump(include=_TOLD)},
+        "score": SEARCH_SCORE.model_dump(),
+        "search": SEARCH.model_dump(),
+        "limits": limits.model_dump(exclude_defaults=True),
+        "seed": SEED,
+        "best_percent": [found.best_by_generation[number - 1] for number in RECORDED],
+    }
+    lines = [made] + [{"generation": number, "networks": asked[number - 1]} for number in RECORDED]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+
+
+def _trained(data: ImageData, progress: ProgressFactory) -> Supernet:
+    with tempfile.TemporaryDirectory() as scratch:
+        trained = train_hypernetwork(
+            SPACE,
+            data,
+            TRAIN,
+            limits=PathLimits(),
+            folder=Path(scratch),
+            seed=SEED,
+            progress=progress("training the hypernetwork"),
+        )
+        return load_supernet(Path(scratch) / trained.checkpoint)
+
+
+def _costs(rows: Rows) -> dict[str, Floats]:
+    macs = macs_batch(SPACE, rows, NUM_CLASSES)
+    return {
+        "macs": macs,
+        "params": params_batch(SPACE, rows, NUM_CLASSES),
+        f"latency_ms/{TARGET}": macs / MACS_A_MS + BLOCK_MS * np.count_nonzero(rows[:, 1:], axis=1),
+    }
+
+
+def _predict(architecture: Architecture) -> dict[str, LatencyPrediction]:
+    (typical,) = _costs(encode(SPACE, [architecture]))[f"latency_ms/{TARGET}"]
+    return {TARGET: LatencyPrediction(typical=float(typical), std=0.0)}
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except PipelineError as error:
+        sys.exit(f"{error.message}\ntry: {error.hint}" if error.hint else error.message)

@@ -1,0 +1,352 @@
+"""What a training step of the hypernetwork costs: single-path, and with teachers.
+
+    python benchmarks/training_step.py --check
+    python benchmarks/training_step.py --resolution 64 --check
+    python benchmarks/training_step.py --device cuda
+
+Every stage is as deep as the space allows, and all variants take the same paths on the same batch.
+On the CPU their steps are interleaved; the yardstick is a plain single-path step in torch's default
+layout. The released Cream code was measured at 122 images/s (32 pixels) and 96 (64 pixels) where
+its own plain step made 206 and 149, so its speed here is taken to be that share of the yardstick's.
+On a GPU each variant trains 200 steps in a row, eager and compiled.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import torch
+import typer
+from torch import Tensor
+
+from pipeline.device import host_slug
+from pipeline.errors import PipelineError, UsageError
+from pipeline.space import Architecture, get_space
+from pipeline.supernet import Supernet
+from pipeline.training.compute import Compute, compute_here
+from pipeline.training.cream import Cream
+from pipeline.training.fitting import make_optimizer
+from pipeline.training.hypernetwork import keep_statistics
+from pipeline.training.learner import Step
+from pipeline.training.matching import MatchingNetwork
+from pipeline.training.path_sampling import PathSampler
+from pipeline.training.paths import Paths
+from pipeline.training.processes import Processes
+from pipeline.training.randomness import generator_for
+from pipeline.training.settings import MatchingSettings, TeachingSettings, TrainSettings
+from pipeline.training.single_path import SinglePath
+from pipeline.training.teachers import Matching
+
+Variant = Literal["default-layout", "single-path", "cream"]
+VARIANTS: tuple[Variant, ...] = ("default-layout", "single-path", "cream")
+CLASSES, BATCH, DEPTH, ROUND = 10, 128, 4, 20
+MOST_CREAM_RATIO = 1.5
+# Of the released code: images/s of its whole step, and of its plain one, by input size; and how
+# many times its whole step ours is to be.
+RELEASED = {32: (122, 206, 3.0), 64: (96, 149, 2.0)}
+
+
+@dataclass(frozen=True)
+class Deepest(PathSampler):
+    """Draws networks whose stages are all as deep as the space allows."""
+
+    def path(self, step: int, resolution: int) -> Architecture:
+        """See `PathSampler`."""
+        return self.of(
+            torch.randint(
+                len(self.space.operators),
+                (len(self.space.stages), self.space.max_depth),
+                generator=generator_for(self.seed, "path", step),
+            ),
+            resolution,
+        )
+
+    def of(self, operators: Tensor, resolution: int) -> Architecture:
+        """The network of operators given by number, by stage and slot."""
+        names = self.space.operators
+        stages = tuple(tuple(names[i] for i in stage) for stage in operators.tolist())
+        return Architecture(
+            space=self.space.name,
+            resolution=resolution,
+            num_classes=self.num_classes,
+            stages=stages,
+        )
+
+
+class Trainer:
+    """One variant, ready to train.
+
+    Args:
+        variant: Which.
+        resolution: Input side in pixels.
+        compute: Where.
+        compiled: Whether blocks are compiled first.
+    """
+
+    def __init__(
+        self, variant: Variant, resolution: int, compute: Compute, *, compiled: bool = False
+    ) -> None:
+        self.variant: Variant = variant
+        settings = TrainSettings(epochs=1, method="cream")
+        space = get_space("cream").narrowed(max_depth=DEPTH)
+        self.layout = (
+            torch.contiguous_format if variant == "default-layout" else torch.channels_last
+        )
+        supernet = Supernet(space, CLASSES, seed=0).to(compute.device)
+        self.supernet = supernet.to(memory_format=self.layout).train()
+        keep_statistics(supernet, keep=variant == "default-layout")
+        self.compute = _Plain(compute.device) if variant == "default-layout" else compute
+        self.optimizer = make_optimizer(supernet, settings)
+        self.sampler = Deepest(space, CLASSES, seed=0)
+        paths = Paths(self.sampler, (resolution,), grown_at=0)
+        common = (supernet, paths, self.compute, settings.label_smoothing, lambda: None)
+        self.learner = SinglePath(*common)
+        if variant == "cream":
+            # Due in the last step of each round, so that it is seen; it counts once in 200 steps.
+            matching = MatchingSettings(every=ROUND)
+            teaching = TeachingSettings(matching=matching)
+            self.learner = Cream(
+                *common,
+                settings=teaching,
+                matching=_matching(supernet, resolution, matching, compute),
+                processes=Processes(),
+                starts_at=0,
+            )
+        if compiled:
+            for block in supernet.operators():
+                block.compile()
+
+    def step(self, images: Tensor, labels: Tensor, at: int) -> None:
+        """One whole step."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.learner.gradients(images, labels, Step(at, 1e-3))
+        self.compute.step(self.optimizer, self.supernet)
+
+    def touch_every_operator(self, images: Tensor, labels: Tensor) -> None:
+        """A pass through each operator of each slot, so that nothing is compiled later."""
+        shape = (len(self.sampler.space.stages), DEPTH)
+        for number in range(len(self.sampler.space.operators)):
+            path = self.sampler.of(torch.full(shape, number), images.shape[-1])
+            with self.compute.forward():
+                loss = self.supernet(images, path).float().square().mean()
+            self.compute.backward(loss)
+            with torch.no_grad(), self.compute.forward():
+                self.supernet(images, path)
+                self.supernet(images[: MatchingSettings().probes], path)
+
+
+class _Plain(Compute):
+    """As convolutions come: no quicker way for small maps."""
+
+    def forward(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+
+def _matching(
+    supernet: Supernet, resolution: int, settings: MatchingSettings, compute: Compute
+) -> Matching:
+    images, labels = _batch(resolution, settings.images, compute, torch.channels_last)
+    network = MatchingNetwork(settings.probes, CLASSES).to(compute.device)
+    return Matching(
+        supernet,
+        compute,
+        Processes(),
+        settings,
+        {resolution: (images, labels)},
+        network,
+        torch.optim.Adam(network.parameters(), lr=settings.learning_rate),
+        seed=0,
+    )
+
+
+def _batch(
+    resolution: int, n: int, compute: Compute, layout: torch.memory_format
+) -> tuple[Tensor, Tensor]:
+    generator = generator_for(0, "benchmark", resolution, n)
+    images = torch.randn(n, 3, resolution, resolution, generator=generator)
+    labels = torch.randint(0, CLASSES, (n,), generator=generator)
+    return (
+        images.to(compute.device).contiguous(memory_format=layout),
+        labels.to(compute.device),
+    )
+
+
+def main(
+    resolution: Annotated[int, typer.Option(help="Input side in pixels; 224 on a GPU.")] = 32,
+    rounds: Annotated[int, typer.Option(min=1, help=f"Of {ROUND} steps.")] = 3,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    check: Annotated[bool, typer.Option(help="Exit 1 where a floor is missed.")] = False,
+) -> None:
+    """Prints images a second and memory of each variant."""
+    if device == "cuda":
+        told = on_gpu(224 if resolution == 32 else resolution)
+    elif device == "cpu":
+        told = on_cpu(resolution, rounds)
+    else:
+        raise UsageError(f"--device {device}: cpu or cuda expected")
+    if as_json:
+        sys.stdout.write(json.dumps(told) + "\n")
+    else:
+        _print(told)
+    if check and (missed := list(_missed(told))):
+        sys.stderr.write("\n".join(missed) + "\n")
+        raise typer.Exit(1)
+
+
+def on_cpu(resolution: int, rounds: int) -> dict[str, Any]:
+    """Times the variants step by step in turn."""
+    compute = Compute(torch.device("cpu"))
+    trainers = [Trainer(variant, resolution, compute) for variant in VARIANTS]
+    batches = {t.variant: _batch(resolution, BATCH, compute, t.layout) for t in trainers}
+    times: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    overhead_s = []
+    for number in range(rounds + 1):
+        # The first round fills the board and warms up.
+        counts, first = number > 0, number * ROUND
+        begun = [_timed(trainer.learner.begin_round, first, ROUND) for trainer in trainers]
+        for at in range(first, first + ROUND):
+            for trainer in trainers:
+                taken = _timed(trainer.step, *batches[trainer.variant], at)
+                if counts:
+                    times[trainer.variant].append(taken)
+        ended = [_timed(trainer.learner.end_round) for trainer in trainers]
+        if counts:
+            overhead_s.append(begun[-1] + ended[-1])
+    seconds = {variant: sum(taken) / len(taken) for variant, taken in times.items()}
+    seconds["cream"] = _cream_step_s(times["cream"], times["single-path"], overhead_s)
+    return {
+        "device": host_slug(),
+        "resolution": resolution,
+        "batch": BATCH,
+        "depth": DEPTH,
+        "threads": torch.get_num_threads(),
+        "steps": rounds * ROUND,
+        "step_ms": {variant: 1e3 * s for variant, s in seconds.items()},
+        "images_per_second": {variant: BATCH / s for variant, s in seconds.items()},
+        "cream_over_single_path": seconds["cream"] / seconds["single-path"],
+        "choosing_teachers_ms_a_step": 1e3 * sum(overhead_s) / len(overhead_s) / ROUND,
+        "peak_memory_mib": {variant: _peak_memory_mib(variant, resolution) for variant in VARIANTS},
+        "released_images_per_second": _released(resolution, BATCH / seconds["default-layout"]),
+    }
+
+
+def _cream_step_s(cream: list[float], single: list[float], overhead_s: list[float]) -> float:
+    """Seconds a step, with teachers chosen once a round and the look ahead once in 200 steps.
+
+    The step that looks ahead takes another path than the others; what it costs more is told by its
+    ratio to the single-path step on the same path.
+    """
+    due = [step for step in range(len(cream)) if step % ROUND == ROUND - 1]
+    plain = [step for step in range(len(cream)) if step % ROUND != ROUND - 1]
+    mean = sum(single) / len(single)
+    plain_ratio = sum(cream[i] for i in plain) / sum(single[i] for i in plain)
+    due_ratio = sum(cream[i] for i in due) / sum(single[i] for i in due)
+    every = MatchingSettings().every
+    ratio = plain_ratio + (due_ratio - plain_ratio) / every
+    return mean * ratio + sum(overhead_s) / len(overhead_s) / ROUND
+
+
+def on_gpu(resolution: int, steps: int = 200) -> dict[str, Any]:
+    """Trains each variant so many steps, eager and compiled."""
+    if not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no GPU here; use --device cpu")
+    compute = compute_here()
+    told: dict[str, Any] = {
+        "device": compute.name,
+        "resolution": resolution,
+        "batch": BATCH,
+        "steps": steps,
+        "images_per_second": {},
+        "peak_memory_mib": {},
+    }
+    for compiled in (False, True):
+        for variant in VARIANTS[1:]:
+            name = f"{variant}, {'compiled' if compiled else 'eager'}"
+            trainer = Trainer(variant, resolution, compute, compiled=compiled)
+            batch = _batch(resolution, BATCH, compute, trainer.layout)
+            trainer.touch_every_operator(*batch)
+            _train(trainer, batch, range(2 * ROUND))
+            torch.cuda.reset_peak_memory_stats()
+            taken = _timed(_train, trainer, batch, range(2 * ROUND, 2 * ROUND + steps))
+            told["images_per_second"][name] = BATCH * steps / taken
+            told["peak_memory_mib"][name] = torch.cuda.max_memory_allocated() / 2**20
+            del trainer
+    return told
+
+
+def _train(trainer: Trainer, batch: tuple[Tensor, Tensor], steps: range) -> None:
+    for first in range(steps.start, steps.stop, ROUND):
+        trainer.learner.begin_round(first, ROUND)
+        for at in range(first, first + ROUND):
+            trainer.step(*batch, at)
+        trainer.learner.end_round()
+    if trainer.compute.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _timed(call: Callable[..., object], *arguments: Any) -> float:
+    start = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - start
+
+
+def _peak_memory_mib(variant: Variant, resolution: int) -> float:
+    """Largest resident memory of a process that trains the variant only."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_peak_memory_here, (variant, resolution))
+
+
+def _peak_memory_here(variant: Variant, resolution: int) -> float:
+    compute = Compute(torch.device("cpu"))
+    trainer = Trainer(variant, resolution, compute)
+    _train(trainer, _batch(resolution, BATCH, compute, trainer.layout), range(ROUND))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _released(resolution: int, yardstick: float) -> float | None:
+    """Images/s of the released code's whole step on this machine, told by the yardstick."""
+    if resolution not in RELEASED:
+        return None
+    whole, plain, _ = RELEASED[resolution]
+    return yardstick * whole / plain
+
+
+def _missed(told: dict[str, Any]) -> Iterator[str]:
+    ratio = told.get("cream_over_single_path")
+    if ratio is None:
+        return
+    if ratio > MOST_CREAM_RATIO:
+        yield f"a Cream step takes {ratio:.2f} of a single-path step; floor {MOST_CREAM_RATIO}"
+    released = told["released_images_per_second"]
+    if released is not None:
+        times = told["images_per_second"]["cream"] / released
+        floor = RELEASED[told["resolution"]][2]
+        if times < floor:
+            yield f"{times:.2f} times the released code's images/s; floor {floor}"
+
+
+def _print(told: dict[str, Any]) -> None:
+    for name, rate in told["images_per_second"].items():
+        memory = told["peak_memory_mib"][name]
+        sys.stdout.write(f"{name:24s} {rate:8.0f} images/s {memory:8.0f} MiB\n")
+    if "cream_over_single_path" in told:
+        sys.stdout.write(f"cream over single-path   {told['cream_over_single_path']:8.2f}\n")
+    if told.get("released_images_per_second"):
+        times = told["images_per_second"]["cream"] / told["released_images_per_second"]
+        sys.stdout.write(f"cream over released code {times:8.2f}\n")
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except PipelineError as error:
+        sys.exit(f"{error.message}\ntry: {error.hint}" if error.hint else error.message)
