@@ -18,13 +18,29 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from ranking_methods import METHODS, hypernetwork_scores
+from ranking_jobs import answered
+from ranking_methods import (
+    KNOWN,
+    METHODS,
+    VARIATIONS,
+    Hypernetwork,
+    HypernetworkResult,
+    settings_of,
+    train_and_score,
+)
 from ranking_statistics import Agreement, agreement, compared, seeds_agreement
-from ranking_truth import CLASSES, RESOLUTION, SPACE, Question, answers, spread_over_macs
+from ranking_truth import (
+    RESOLUTION,
+    SPACE,
+    Alone,
+    AloneResult,
+    spread_over_macs,
+    train_alone,
+)
 
 from pipeline.console import progress_bars
 from pipeline.cost import architecture_cost
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UnknownNameError
 from pipeline.training.settings import RetrainSettings
 
 DATASET = "fashion-mnist"
@@ -37,83 +53,105 @@ def main(
     networks: Annotated[int, typer.Option(min=8, max=DESIGN)] = 30,
     seeds: Annotated[int, typer.Option(min=2, help="Of each network alone.")] = 2,
     hypernetworks: Annotated[int, typer.Option(min=1, help="Seeds of each method.")] = 3,
-    methods: Annotated[str, typer.Option(help="Names, joined by commas.")] = ",".join(METHODS),
-    max_train: Annotated[int, typer.Option(help="Training images.")] = 15_000,
-    alone_epochs: int = 6,
-    hypernetwork_epochs: Annotated[float, typer.Option(help="Paths an image is seen by.")] = 16,
-    folder: Path = Path("runs/ranking"),
+    methods: Annotated[
+        str, typer.Option(help=f"Joined by semicolons; also: {'; '.join(VARIATIONS)}.")
+    ] = ";".join(METHODS),
+    max_train: Annotated[int, typer.Option(min=1, help="Training images.")] = 15_000,
+    alone_epochs: Annotated[int, typer.Option(min=1)] = 6,
+    paths_an_image: Annotated[int, typer.Option(min=1, help="Of each hypernetwork.")] = 12,
+    folder: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("runs/ranking"),
     as_json: Annotated[bool, typer.Option("--json")] = False,
     check: Annotated[
         bool, typer.Option(help="Exit 1 if the default method is beaten beyond chance.")
     ] = False,
 ) -> None:
     """Prints each method's rank correlation with the truth."""
-    design = spread_over_macs(SPACE, DESIGN, seed=0)
-    chosen = [design[index * STRIDE % DESIGN] for index in range(networks)]
+    names = [name.strip() for name in methods.split(";")]
+    for name in names:
+        if name not in KNOWN:
+            raise UnknownNameError.of("method", name, KNOWN)
+    design = spread_over_macs(DESIGN, seed=0)
+    in_order = tuple(design[index * STRIDE % DESIGN] for index in range(DESIGN))
     folder.mkdir(parents=True, exist_ok=True)
-    questions = [
-        Question(
+    alone = [
+        Alone(
             architecture=network,
             dataset=DATASET,
             max_train=max_train,
             settings=RetrainSettings(epochs=alone_epochs),
             seed=seed,
         )
-        for network in chosen
+        for network in in_order[:networks]
         for seed in range(seeds)
     ]
+    trained = [
+        Hypernetwork(
+            settings=settings_of(name, paths_an_image),
+            dataset=DATASET,
+            max_train=max_train,
+            seed=seed,
+            networks=in_order,
+        )
+        for name in names
+        for seed in range(hypernetworks)
+    ]
     with progress_bars() as progress:
-        alone = answers(questions, folder / "alone.jsonl", progress("networks trained alone"))
-        scored = {
-            name: [
-                hypernetwork_scores(
-                    name,
-                    chosen,
-                    dataset=DATASET,
-                    max_train=max_train,
-                    paths_an_image=hypernetwork_epochs,
-                    seed=seed,
-                    journal=folder / "hypernetworks.jsonl",
-                    progress=progress(f"{name}, seed {seed}"),
-                )
-                for seed in range(hypernetworks)
-            ]
-            for name in methods.split(",")
-        }
-    truth = [[a.percent for a in alone if a.question.seed == seed] for seed in range(seeds)]
+        truth = answered(
+            alone, train_alone, AloneResult, folder / "alone.jsonl", progress("trained alone")
+        )
+        scored = answered(
+            trained,
+            train_and_score,
+            HypernetworkResult,
+            folder / "hypernetworks.jsonl",
+            progress("hypernetworks"),
+        )
+    by_seed = [[a.percent for a in truth if a.question.seed == seed] for seed in range(seeds)]
+    runs = {
+        name: scored[place * hypernetworks : (place + 1) * hypernetworks]
+        for place, name in enumerate(names)
+    }
+    macs = [architecture_cost(network).macs for network in in_order[:networks]]
     told = {
         "space": SPACE.name,
         "max_depth": SPACE.max_depth,
         "resolution": RESOLUTION,
-        "classes": CLASSES,
         "dataset": DATASET,
         "max_train": max_train,
-        "networks": [network.short for network in chosen],
-        "macs": [architecture_cost(network).macs for network in chosen],
-        "alone_percent": truth,
-        "alone_seconds": sum(a.seconds for a in alone),
-        "ceiling": seeds_agreement(truth),
-        "fewer_macs": agreement(truth, [[-architecture_cost(n).macs for n in chosen]]),
-        "methods": {
-            name: {
-                "agreement": agreement(truth, [run.percent for run in runs]),
-                "against_single_path": compared(
-                    truth, [r.percent for r in runs], [r.percent for r in scored[BASELINE]]
-                )
-                if BASELINE in scored and name != BASELINE
-                else None,
-                "hypernetwork_percent": [run.percent for run in runs],
-                "training_seconds": [run.seconds for run in runs],
-            }
-            for name, runs in scored.items()
-        },
+        "networks": [network.short for network in in_order[:networks]],
+        "macs": macs,
+        "alone_percent": by_seed,
+        "alone_seconds": sum(answer.seconds for answer in truth),
+        "ceiling": seeds_agreement(by_seed),
+        "fewer_macs": agreement(by_seed, [[-cost for cost in macs]]),
+        "methods": {name: _judged(by_seed, of, runs.get(BASELINE)) for name, of in runs.items()},
     }
     if as_json:
-        sys.stdout.write(json.dumps(told, default=lambda value: value.__dict__) + "\n")
+        sys.stdout.write(json.dumps(told, default=vars) + "\n")
     else:
         _print(told)
     if check:
         _check(told)
+
+
+def _judged(
+    truth: list[list[float]],
+    runs: list[HypernetworkResult],
+    baseline: list[HypernetworkResult] | None,
+) -> dict[str, Any]:
+    networks = len(truth[0])
+
+    def percents(of: list[HypernetworkResult]) -> list[list[float]]:
+        return [list(run.percent[:networks]) for run in of]
+
+    return {
+        "agreement": agreement(truth, percents(runs)),
+        "against_single_path": None
+        if baseline is None or baseline is runs
+        else compared(truth, percents(runs), percents(baseline)),
+        "hypernetwork_percent": percents(runs),
+        "training_seconds": [run.seconds for run in runs],
+    }
 
 
 def _print(told: dict[str, Any]) -> None:

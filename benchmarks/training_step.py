@@ -105,6 +105,7 @@ class Trainer:
         keep_statistics(supernet, keep=variant == "default-layout")
         self.compute = _Plain(compute.device) if variant == "default-layout" else compute
         self.optimizer = make_optimizer(supernet, settings)
+        self.parameters = list(supernet.parameters())
         self.sampler = Deepest(space, CLASSES, seed=0)
         paths = Paths(self.sampler, (resolution,), grown_at=0)
         common = (supernet, paths, self.compute, settings.label_smoothing, lambda: None)
@@ -128,7 +129,7 @@ class Trainer:
         """One whole step."""
         self.optimizer.zero_grad(set_to_none=True)
         self.learner.gradients(images, labels, Step(at, 1e-3))
-        self.compute.step(self.optimizer, self.supernet)
+        self.compute.step(self.optimizer, self.parameters)
 
     def touch_every_operator(self, images: Tensor, labels: Tensor) -> None:
         """A pass through each operator of each slot, so that nothing is compiled later."""

@@ -182,10 +182,18 @@ def predict(
 
 @app.command(epilog="Example: python run_pipeline.py train --recipe demo")
 def train(
-    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
+    recipe: RecipeName,
+    overrides: Overrides = None,
+    run: RunName = None,
+    allow_foreign: AllowForeign = False,
+    json: Json = False,
 ) -> None:
-    """Train the hypernetwork of a recipe."""
-    _one("train", recipe, overrides, run, json)
+    """Train the hypernetwork of a recipe, within its limits.
+
+    On several GPUs: torchrun --nproc-per-node 4 run_pipeline.py train --recipe NAME. Watch it in
+    runs/NAME/train/log.jsonl or with tensorboard --logdir runs. Stopped, it goes on where it was.
+    """
+    _one("train", recipe, _with_foreign(overrides, allow_foreign), run, json)
 
 
 @app.command(epilog="Example: python run_pipeline.py search --recipe demo --set limits.macs=10e6")

@@ -96,7 +96,7 @@ def _for_profiling(recipe: Recipe) -> Mapping[str, Any]:
 
 
 def _for_training(recipe: Recipe) -> Mapping[str, Any]:
-    sections = {"space", "data", "target", "allow_foreign", "train", "seed"}
+    sections = {"space", "data", "target", "train", "seed"}
     limits = recipe.train_limits or recipe.limits
     return {
         **recipe.model_dump(mode="json", include=sections),

@@ -190,11 +190,11 @@ MISTAKES: dict[str, tuple[Callable[[], object], list[str], int, list[str]]] = {
     ),
     "empty image folder": (
         lambda: Path("images/train").mkdir(parents=True),
-        ["train", "--recipe", "demo", "--set", "data.dataset=images"], 1, ["images"],
+        ["profile", "--recipe", "demo", "--set", "data.dataset=images"], 1, ["images"],
     ),
     "no image folder": (
         lambda: None,
-        ["train", "--recipe", "demo", "--set", "data.dataset=no/such/images"], 1, ["no/such"],
+        ["profile", "--recipe", "demo", "--set", "data.dataset=no/such/images"], 1, ["no/such"],
     ),
     "stage without its input": (
         lambda: None, ["search", "--recipe", "demo"], 1, ["needs the record of profile"],

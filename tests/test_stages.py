@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from pipeline.errors import StageError
+from pipeline.errors import StageError, UsageError
 from pipeline.progress import silent
 from pipeline.recipe import Recipe, read_recipe
 from pipeline.stages import Stage, StageContext, prepare_run, run_stage
@@ -152,3 +152,31 @@ def test_a_run_keeps_its_resolved_recipe(workdir: Path, recipe: Recipe) -> None:
     run = prepare_run(recipe, "mine")
     assert run == Path("runs/mine")
     assert read_recipe(str(run / "recipe.yaml")) == recipe
+
+
+def test_of_several_processes_the_first_keeps_the_record(
+    workdir: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, work = prepare_run(recipe), Counting()
+    stage = Stage("train", (), epochs, work, by_many=True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert run_stage(stage, recipe, run, quiet).status == "helped"
+    assert work.calls == 1
+    assert not (run / "train").exists()
+    monkeypatch.setenv("RANK", "0")
+    assert run_stage(stage, recipe, run, quiet).status == "done"
+    monkeypatch.setenv("RANK", "1")
+    assert run_stage(stage, recipe, run, quiet).status == "skipped"
+    assert work.calls == 2
+
+
+def test_a_stage_for_one_process_refuses_several(
+    workdir: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    run, work = prepare_run(recipe), Counting()
+    with pytest.raises(UsageError, match=r"stage profile .* in 2 processes") as caught:
+        run_stage(Stage("profile", (), epochs, work), recipe, run, quiet)
+    assert "verb train" in (caught.value.hint or "")
+    assert work.calls == 0

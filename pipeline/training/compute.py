@@ -56,12 +56,18 @@ class Compute:
         """A loss's gradients, not scaled; `keep` lets the graph be used once more."""
         scaled = self.scaler.scale(loss)
         found = torch.autograd.grad(scaled, list(parameters), retain_graph=keep)
-        return [gradient / self.scaler.get_scale() for gradient in found]
+        scale = self.scaler.get_scale()
+        return [gradient / scale for gradient in found]
 
-    def step(self, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
-        """Clips gradients and lets the optimizer step; no value is read back from the device."""
+    def step(self, optimizer: torch.optim.Optimizer, parameters: Sequence[Tensor]) -> None:
+        """Clips gradients and lets the optimizer step; no value is read back from the device.
+
+        Args:
+            optimizer: Steps.
+            parameters: All it has; those without a gradient stay as they are.
+        """
         self.scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRADIENT_NORM)
+        nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
         self.scaler.step(optimizer)
         self.scaler.update()
 

@@ -94,7 +94,8 @@ class Fit:
         log_folder = self.log if self.processes.is_first else None
         at = len(done.epochs) * steps + done.steps
         with torch.random.fork_rng(devices=[]), TrainingLog(log_folder, at) as log:
-            run = _Run(self, trained, steps, log, saved_at=time.perf_counter())
+            parameters = list(self.model.parameters())
+            run = _Run(self, trained, parameters, steps, log, saved_at=time.perf_counter())
             while len(done.epochs) < self.settings.epochs:
                 done = run.epoch(done)
         return done
@@ -105,12 +106,14 @@ class _Run:
     """A run between two kills.
 
     Attributes:
+        parameters: Of the model; to look for them takes as long as a small step.
         steps: Steps of an epoch.
         saved_at: When the last checkpoint was written.
     """
 
     fit: Fit
     trained: Trained
+    parameters: list[nn.Parameter]
     steps: int
     log: TrainingLog
     saved_at: float
@@ -173,8 +176,8 @@ class _Run:
         # Parameters outside the path keep no gradient, and the optimizer leaves them alone.
         optimizer.zero_grad(set_to_none=True)
         loss = fit.learner.gradients(*batch, Step(at, learning_rate))
-        fit.processes.average([p.grad for p in fit.model.parameters() if p.grad is not None])
-        fit.compute.step(optimizer, fit.model)
+        fit.processes.average([p.grad for p in self.parameters if p.grad is not None])
+        fit.compute.step(optimizer, self.parameters)
         if fit.average:
             fit.average.update()
         return loss

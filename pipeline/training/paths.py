@@ -7,6 +7,7 @@ In the first part of the training only the operators are drawn that the others g
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from pipeline.space import Architecture
 from pipeline.training.growth import beginnings
@@ -58,19 +59,21 @@ class Paths:
 
     def sampler_at(self, at: int) -> PathSampler:
         """Draws the paths of that part of the training."""
-        return self.sampler if at >= self.grown_at else self._before_growth()
+        return self.sampler if at >= self.grown_at else _before_growth(self.sampler)
 
-    def _before_growth(self) -> PathSampler:
-        """Draws among the operators that others grow from.
 
-        They are the smallest, and grow into paths above the limits' lower end, so that does not
-        hold; and being there to grow from, they are drawn alike.
-        """
-        space = self.sampler.space
-        operators = dict.fromkeys(beginnings(space).values())
-        return replace(
-            self.sampler,
-            space=space.narrowed(operators=list(operators)),
-            limits=replace(self.sampler.limits, macs_min=None),
-            operator_prior=(),
-        )
+@lru_cache(maxsize=4)
+def _before_growth(sampler: PathSampler) -> PathSampler:
+    """Draws among the operators that others grow from.
+
+    They are the smallest, and grow into paths above the limits' lower end, so that does not hold;
+    and being there to grow from, they are drawn alike.
+    """
+    space = sampler.space
+    operators = dict.fromkeys(beginnings(space).values())
+    return replace(
+        sampler,
+        space=space.narrowed(operators=list(operators)),
+        limits=replace(sampler.limits, macs_min=None),
+        operator_prior=(),
+    )

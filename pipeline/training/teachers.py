@@ -176,6 +176,7 @@ class Matching:
         slope = look_ahead_gradient(labels, taught, validation, learning_rate)
         self.optimizer.zero_grad()
         self.network(teacher.difference).backward(slope)
+        self.processes.average([p.grad for p in self.network.parameters() if p.grad is not None])
         self.optimizer.step()
         scale = self.compute.scaler.get_scale()
         for parameter, gradient in zip(parameters, both, strict=True):

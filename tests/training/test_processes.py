@@ -68,3 +68,54 @@ def test_with_frozen_batch_norm_two_are_one_on_the_joint_batch(tmp_path: Path):
     one, other = torch.tensor(alone["moved"]), torch.tensor(first["moved"])
     assert one.norm() > 0.1
     assert (one - other).norm() < 0.01 * one.norm()
+
+
+RECIPE = """\
+schema_version: 1
+name: tiny
+data: {dataset: digits}
+space: {name: cream, resolution: 32, max_depth: 1}
+profile:
+  calibration_networks: 8
+  protocol: {sweeps: 3, sweep_interval_s: 0, unsteady_percent: 1e6}
+train:
+  method: cream
+  epochs: 2
+  teaching: {board_size: 3, matching: {images: 32, probes: 4}}
+retrain: {epochs: 1}
+"""
+
+
+@pytest.mark.slow
+def test_the_verb_train_under_torchrun(tmp_path: Path):
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "CREAM_PIPELINE_CACHE": str(tmp_path / "cache"),
+    }
+
+    def call(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    pipeline = str(ROOT / "run_pipeline.py")
+    options = ("--recipe", "tiny.yaml", "--json")
+    assert call(pipeline, "profile", *options).returncode == 0
+    for status in ("done", "skipped"):
+        told = call(*torchrun, pipeline, "train", *options)
+        assert told.returncode == 0, told.stderr
+        lines = [json.loads(line) for line in told.stdout.splitlines()]
+        assert {line["status"] for line in lines} == {status}
+        assert lines[0]["record"]["processes"] == 2
+    refused = call(*torchrun, pipeline, "search", *options)
+    assert refused.returncode != 0
+    assert "use torchrun for the verb train" in refused.stdout

@@ -1,0 +1,75 @@
+"""Questions that take minutes each, answered one a core; every answer is kept as it is made."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from pydantic import BaseModel
+
+from pipeline.device import usable_cores
+from pipeline.progress import Progress
+
+Question = TypeVar("Question", bound=BaseModel)
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+def answered(
+    questions: Sequence[Question],
+    work: Callable[[Question, Path], Answer],
+    kind: type[Answer],
+    journal: Path,
+    progress: Progress,
+) -> list[Answer]:
+    """Answers what the journal does not hold yet.
+
+    Args:
+        questions: What to answer.
+        work: Answers one question, in a process of its own with one thread, in a scratch folder.
+        kind: Of the answers, which have a field `question`.
+        journal: A line an answer; a last line that was cut is passed over.
+        progress: Told after each answer.
+
+    Returns:
+        An answer for each question, in their order.
+    """
+    known = {_key(answer): answer for answer in _read(journal, kind)}
+    missing = [q for q in questions if q.model_dump_json() not in known]
+    done = len(questions) - len(missing)
+    # Fork would copy torch's threads in an unknown state.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(usable_cores(), mp_context=context) as pool:
+        running = [
+            pool.submit(_alone, work, question, journal.parent / "scratch" / f"{number}")
+            for number, question in enumerate(missing)
+        ]
+        for future in as_completed(running):
+            answer = future.result()
+            with journal.open("a", encoding="utf-8") as file:
+                file.write(answer.model_dump_json() + "\n")
+            known[_key(answer)] = answer
+            done += 1
+            progress(done, len(questions))
+    return [known[question.model_dump_json()] for question in questions]
+
+
+def _alone(work: Callable[[Question, Path], Answer], question: Question, scratch: Path) -> Answer:
+    # Two trainings side by side see more images a second than one on two cores.
+    torch.set_num_threads(1)
+    return work(question, scratch)
+
+
+def _key(answer: BaseModel) -> str:
+    question: BaseModel = answer.question  # type: ignore[attr-defined]
+    return question.model_dump_json()
+
+
+def _read(journal: Path, kind: type[Answer]) -> list[Answer]:
+    if not journal.exists():
+        return []
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [kind.model_validate_json(line) for line in lines if line.endswith("\n")]
