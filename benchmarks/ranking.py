@@ -60,6 +60,9 @@ def main(
     alone_epochs: Annotated[int, typer.Option(min=1)] = 6,
     paths_an_image: Annotated[int, typer.Option(min=1, help="Of each hypernetwork.")] = 12,
     folder: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("runs/ranking"),
+    plots: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures of docs/ranking.md.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
     check: Annotated[
         bool, typer.Option(help="Exit 1 if the default method is beaten beyond chance.")
@@ -126,6 +129,10 @@ def main(
         "fewer_macs": agreement(by_seed, [[-cost for cost in macs]]),
         "methods": {name: _judged(by_seed, of, runs.get(BASELINE)) for name, of in runs.items()},
     }
+    if plots:
+        from ranking_plots import draw
+
+        draw(told, plots)
     if as_json:
         sys.stdout.write(json.dumps(told, default=vars) + "\n")
     else:

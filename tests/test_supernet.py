@@ -177,3 +177,25 @@ def test_a_file_without_a_supernet_is_refused(
 def test_a_missing_supernet_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="does not exist"):
         load_supernet(tmp_path / "gone.safetensors")
+
+
+def test_many_paths_at_once_give_what_each_gives() -> None:
+    supernet = Supernet(SPACE, CLASSES, seed=0).eval()
+    starts = ((("mb4_3x3",),), (("mb6_5x5", "res_3x3"),))
+    ends = (("mb4_3x3",), ("conv_1x1", "mb4_3x3"))
+    paths = [architecture(*start, end) for start in starts for end in ends]
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    hooks = [m.register_forward_hook(count) for m in (supernet.conv_stem, supernet.tail)]
+    with torch.no_grad():
+        together = supernet.forward_all(images(), [*paths, paths[0]])
+        assert calls == 1 + len(paths)
+        for hook in hooks:
+            hook.remove()
+        for path, logits in zip(paths, together, strict=False):
+            assert torch.equal(logits, supernet(images(), path))
+    assert torch.equal(together[-1], together[0])

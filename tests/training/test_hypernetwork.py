@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline.cost import macs_range
-from pipeline.errors import InfeasibleError, PipelineError
+from pipeline.errors import DataError, InfeasibleError, PipelineError, UsageError
 from pipeline.progress import silent
 from pipeline.space import SearchSpace
 from pipeline.supernet import Supernet, load_supernet
@@ -81,3 +81,51 @@ def test_a_training_that_diverges_is_told(space: SearchSpace, digits: ImageData,
             settings=TrainSettings(epochs=2, batch_size=16, learning_rate=1e30),
         )
     assert "learning_rate" in (caught.value.hint or "")
+
+
+def test_several_input_sizes_share_the_weights(
+    space: SearchSpace, digits: ImageData, tmp_path: Path
+):
+    narrow = space.narrowed(max_depth=1)
+    settings = TrainSettings(epochs=8, batch_size=32, resolutions=(64,))
+    record = _train(narrow, digits, tmp_path, settings=settings)
+    assert record.resolutions == (32, 64)
+    assert record.resolution == 32
+    supernet = load_supernet(tmp_path / record.checkpoint)
+    for resolution in record.resolutions:
+        score = HypernetworkScorer(supernet, digits.at(resolution), ScoreSettings(images=143))
+        paths = [PathSampler(narrow, 10, seed=5).draw(resolution, number) for number in range(2)]
+        assert min(score.scores(paths)) > 40
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.8])
+def test_the_average_is_what_is_kept(
+    space: SearchSpace, digits: ImageData, tmp_path: Path, decay: float
+):
+    """After one epoch the average lags behind the weights; without a decay there is none."""
+    settings = TrainSettings(epochs=1, batch_size=64, ema_decay=decay)
+    record = _train(space, digits, tmp_path, settings=settings)
+    plain = _train(space, digits, tmp_path / "plain")
+    kept, last = (
+        load_supernet(folder / record.checkpoint).get_parameter("tail.classifier.weight")
+        for folder in (tmp_path, tmp_path / "plain")
+    )
+    assert plain.checkpoint == record.checkpoint
+    assert torch.equal(kept, last) == (decay == 0.0)
+
+
+def test_batch_norm_of_several_gpus_needs_gpus(
+    space: SearchSpace, digits: ImageData, tmp_path: Path
+):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(UsageError, match="sync_batch_norm"):
+        _train(space, digits, tmp_path, settings=TrainSettings(epochs=1, sync_batch_norm=True))
+
+
+def test_matching_without_images_held_out_is_told(
+    space: SearchSpace, digits: ImageData, tmp_path: Path
+):
+    with pytest.raises(DataError, match="0 images of digits are held out for the matching"):
+        _train(space, digits, tmp_path, settings=TrainSettings(epochs=1, method="cream"))
+    assert not list(tmp_path.iterdir())

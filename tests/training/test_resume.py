@@ -53,7 +53,7 @@ def _outcome(folder: Path, record: TrainRecord | RetrainRecord) -> tuple[object,
     return record.model_dump(exclude=TIMES), (folder / record.checkpoint).read_bytes()
 
 
-@pytest.fixture(scope="module", params=["train", "cream", "sandwich", "retrain"])
+@pytest.fixture(scope="module", params=["cream", "retrain"])
 def run(request: pytest.FixtureRequest) -> Run:
     found: Run = killed_run.RUNS[request.param]
     return found
