@@ -52,7 +52,7 @@ BASELINE = "single-path"
 def main(
     networks: Annotated[int, typer.Option(min=8, max=DESIGN)] = 30,
     seeds: Annotated[int, typer.Option(min=2, help="Of each network alone.")] = 2,
-    hypernetworks: Annotated[int, typer.Option(min=1, help="Seeds of each method.")] = 3,
+    hypernetworks: Annotated[int, typer.Option(min=1, help="Seeds of each method.")] = 2,
     methods: Annotated[
         str, typer.Option(help=f"Joined by semicolons; also: {'; '.join(VARIATIONS)}.")
     ] = ";".join(METHODS),
