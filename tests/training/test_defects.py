@@ -104,25 +104,22 @@ def test_2_the_weight_is_that_of_the_best_entry_and_not_of_the_last(space: Searc
 
 def test_3_no_random_path_decides_which_weights_are_kept(space: SearchSpace, tmp_path: Path):
     """What is told after an epoch is a mean over fixed paths, and the last weights are kept."""
-    record = _train(space, tmp_path / "long")
-    again = _train(space, tmp_path / "again")
-    assert [e.accuracy_percent for e in record.epochs] == [e.accuracy_percent for e in again.epochs]
-    # The epochs' accuracies are made to mislead: kept is what the last step left, whatever they
-    # say; so the file is the same as that of the run they were told truly in.
-    weights = [(tmp_path / run / record.checkpoint).read_bytes() for run in ("long", "again")]
-    assert weights[0] == weights[1]
+    narrow = space.narrowed(max_depth=1)
+    record = _train(narrow, tmp_path / "truly")
+    weights = (tmp_path / "truly" / record.checkpoint).read_bytes()
+    # Told other accuracies, the run ends with the same weights: those of its last step.
     falling = iter((99.0, 1.0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "pipeline.training.hypernetwork.statistics.fmean",
             lambda values: len(list(values)) and next(falling),
         )
-        misled = _train(space, tmp_path / "misled")
+        misled = _train(narrow, tmp_path / "misled")
     assert [e.accuracy_percent for e in misled.epochs] == [99.0, 1.0]
-    assert (tmp_path / "misled" / record.checkpoint).read_bytes() == weights[0]
+    assert (tmp_path / "misled" / record.checkpoint).read_bytes() == weights
 
 
-@pytest.mark.parametrize("name", ["cream-14", "cream-43", "cream-287", "cream-481", "cream-604"])
+@pytest.mark.parametrize("name", ["cream-287", "cream-604"])
 def test_4_depth_is_not_capped_below_the_published_models(name: str):
     network = published(name, num_classes=10)
     space = get_space("cream")
@@ -148,7 +145,13 @@ def test_5_resume_brings_back_the_board_and_the_matching_network(
 
     def train(progress, folder: Path):
         return train_hypernetwork(
-            space, data, CREAM, limits=PathLimits(), folder=folder, seed=0, progress=progress
+            space.narrowed(max_depth=1),
+            data,
+            CREAM,
+            limits=PathLimits(),
+            folder=folder,
+            seed=0,
+            progress=progress,
         )
 
     undisturbed = train(silent, tmp_path / "undisturbed")

@@ -87,7 +87,7 @@ def test_several_input_sizes_share_the_weights(
     space: SearchSpace, digits: ImageData, tmp_path: Path
 ):
     narrow = space.narrowed(max_depth=1)
-    settings = TrainSettings(epochs=8, batch_size=32, resolutions=(64,))
+    settings = TrainSettings(epochs=4, batch_size=32, resolutions=(64,))
     record = _train(narrow, digits, tmp_path, settings=settings)
     assert record.resolutions == (32, 64)
     assert record.resolution == 32
@@ -95,7 +95,7 @@ def test_several_input_sizes_share_the_weights(
     for resolution in record.resolutions:
         score = HypernetworkScorer(supernet, digits.at(resolution), ScoreSettings(images=143))
         paths = [PathSampler(narrow, 10, seed=5).draw(resolution, number) for number in range(2)]
-        assert min(score.scores(paths)) > 40
+        assert min(score.scores(paths)) > 20
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.8])

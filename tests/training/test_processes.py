@@ -56,6 +56,7 @@ def test_the_first_alone_writes(two: tuple[Path, list[dict[str, Any]]]):
     assert len(list((folder / "tensorboard").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_with_frozen_batch_norm_two_are_one_on_the_joint_batch(tmp_path: Path):
     """Adam divides by the gradient's size, so rounding is seen where gradients are next to none."""
     (alone,) = trained(tmp_path / "one", 1, "frozen")

@@ -53,7 +53,7 @@ def _outcome(folder: Path, record: TrainRecord | RetrainRecord) -> tuple[object,
     return record.model_dump(exclude=TIMES), (folder / record.checkpoint).read_bytes()
 
 
-@pytest.fixture(scope="module", params=["cream", "retrain"])
+@pytest.fixture(scope="module", params=["cream", pytest.param("retrain", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest) -> Run:
     found: Run = killed_run.RUNS[request.param]
     return found
@@ -65,7 +65,7 @@ def undisturbed(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[obj
     return _outcome(folder, run(folder))
 
 
-@pytest.mark.parametrize("steps", [(1,), (7,), (13, 20), (24,)])
+@pytest.mark.parametrize("steps", [(1,), (13, 20)])
 def test_killed_and_called_again(
     run: Run, undisturbed: tuple[object, bytes], steps: tuple[int, ...], tmp_path: Path
 ):
