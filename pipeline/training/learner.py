@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -35,7 +35,7 @@ class LearnerState:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Learner:
+class Learner(Protocol):
     """Computes gradients. Steps come in rounds, and only between rounds is anything decided.
 
     So nothing has to be read back from a GPU within a step; what a round found out is read at its
@@ -61,7 +61,6 @@ class Learner:
         Returns:
             The loss, without its graph.
         """
-        raise NotImplementedError
 
     def end_round(self) -> Mapping[str, float]:
         """Called after a round.
@@ -69,11 +68,27 @@ class Learner:
         Returns:
             Figures for the log, by name.
         """
-        return {}
 
     def state(self) -> LearnerState:
         """What `load` takes back; called between rounds."""
-        return LearnerState()
 
     def load(self, state: LearnerState) -> None:
         """Goes on from a state."""
+
+
+class Stateless:
+    """The part of a learner that decides nothing between rounds and keeps nothing."""
+
+    def begin_round(self, at: int, steps: int) -> None:
+        """See `Learner`."""
+
+    def end_round(self) -> Mapping[str, float]:
+        """See `Learner`."""
+        return {}
+
+    def state(self) -> LearnerState:
+        """See `Learner`."""
+        return LearnerState()
+
+    def load(self, state: LearnerState) -> None:
+        """See `Learner`."""

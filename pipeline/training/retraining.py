@@ -22,7 +22,7 @@ from pipeline.training.evaluation import Tally, tally
 from pipeline.training.finished import checkpoint_file, finish, finished_record, inputs_digest
 from pipeline.training.fitting import Fit
 from pipeline.training.image_data import ImageData, Split
-from pipeline.training.learner import Learner, Step
+from pipeline.training.learner import Stateless, Step
 from pipeline.training.settings import RetrainSettings
 
 CHECKPOINT = "model.safetensors"
@@ -109,7 +109,7 @@ def retrain(
 
 
 @dataclass
-class _Alone(Learner):
+class _Alone(Stateless):
     """Trains one network on the labels."""
 
     network: Network

@@ -10,12 +10,12 @@ from torch import Tensor
 from pipeline.supernet import Supernet
 from pipeline.training.compute import Compute
 from pipeline.training.distillation import label_loss
-from pipeline.training.learner import Learner, Step
+from pipeline.training.learner import Stateless, Step
 from pipeline.training.paths import Paths
 
 
 @dataclass
-class SinglePath(Learner):
+class SinglePath(Stateless):
     """Trains the random path of each step.
 
     Attributes:

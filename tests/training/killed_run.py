@@ -71,7 +71,6 @@ def retrain_small(folder: Path, progress: Progress = silent, *, epochs: int = 4)
 RUNS = {
     "train": train,
     "cream": partial(train, method="cream"),
-    "sandwich": partial(train, method="sandwich"),
     "retrain": retrain_small,
 }
 
