@@ -38,6 +38,7 @@ def _checkpoints_within_epochs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.training.fitting._ROUND", 2)
         patch.setattr("pipeline.training.fitting._CHECKPOINT_EVERY_S", 0.0)
+        patch.setattr("pipeline.training.hypernetwork._MONITORED_PATHS", 1)
         yield
 
 
