@@ -16,6 +16,7 @@ from pipeline.fingerprint import Environment
 from pipeline.latency_stats import LatencyStats
 from pipeline.measure import TimingProtocol
 from pipeline.record import Record
+from pipeline.search_record import ExactSearch, ResolutionResult, TargetWinner
 from pipeline.space import Architecture
 from pipeline.steadiness import Steadiness
 
@@ -170,12 +171,15 @@ class Limits(Record):
         macs_min: Fewest multiply-accumulates.
         params: Most parameters.
         latency_ms: Most milliseconds, per target.
+        confidence: Probability, one-sided, with which a latency limit is to hold as predicted;
+            0.5 goes by the prediction alone, more keeps a margin for its uncertainty.
     """
 
     macs: float | None = None
     macs_min: float | None = None
     params: float | None = None
     latency_ms: dict[str, float] = Field(default_factory=dict)
+    confidence: float = Field(default=0.5, ge=0.5, lt=1)
 
 
 class Candidate(Record):
@@ -198,6 +202,8 @@ class SearchRecord(Record):
     """A search under limits.
 
     Attributes:
+        target: Whose latency makes the front, together with accuracy.
+        strategy: How candidates were chosen.
         success: Whether a feasible architecture was found.
         message: Why the search ended, and for an infeasible request how far off the nearest is.
         evaluated: Every candidate scored, in the order of evaluation.
@@ -205,51 +211,77 @@ class SearchRecord(Record):
             accuracy and in latency at once, fastest first.
         ranking: Indices of feasible candidates, most accurate first.
         num_images: Images of search-validation each candidate was scored on.
-        best_by_generation: Best feasible accuracy so far after each generation.
-        reachable: Smallest and largest value of each cost in the space.
-        foreign: In what the table's machine and software differ from those here; empty where the
-            table holds here.
-        table_scale: What predictions were multiplied by, as the table's last check found.
+        hypervolume: Of the front after each generation: the share it dominates of the rectangle
+            from the slowest allowed latency to 0 and from chance to 100 %.
+        reachable: Smallest and largest value of each cost, over all input sizes.
+        exact: What is proved with the surrogate; None where none was fitted.
+        resolutions: Each input size, where several were searched.
+        per_target: Winners of the targets one by one, where they were asked for.
+        published: Published Cream models at the space's input size, for comparison; without an
+            accuracy where the hypernetwork does not hold them.
+        nearest: Where nothing is inside the limits, the architecture with the smallest violation.
+        foreign: In what tables' machine and software differ from those here; empty where they hold
+            here.
+        table_scale: What each target's predictions were multiplied by, as the table's last check
+            found.
     """
 
     limits: Limits
     target: str
+    strategy: Literal["evolution", "exact", "board"] = "evolution"
     success: bool
     message: str
     evaluated: tuple[Candidate, ...]
     front: tuple[int, ...]
     ranking: tuple[int, ...]
     num_images: int
-    best_by_generation: tuple[float | None, ...]
+    hypervolume: tuple[float, ...]
     reachable: dict[str, tuple[float, float]]
+    exact: ExactSearch | None = None
+    resolutions: tuple[ResolutionResult, ...] = ()
+    per_target: tuple[TargetWinner, ...] = ()
+    published: tuple[Candidate, ...] = ()
+    nearest: Candidate | None = None
     foreign: tuple[str, ...] = ()
-    table_scale: float = 1.0
+    table_scale: dict[str, float] = Field(default_factory=dict)
     seed: int
     seconds: float
 
 
 class VerifiedCandidate(Record):
-    """A candidate that was built and timed.
+    """A candidate that was built and timed on every target that can be measured here.
 
     Attributes:
+        expected_ms: What was predicted when it was chosen: the search's prediction, updated with
+            what had been measured before, by target.
+        round: In which selection it was chosen.
         verdict: `within` every limit or `over` one, as measured.
         reason: The limit it broke and by how much; empty where it is within.
     """
 
     candidate: Candidate
+    expected_ms: dict[str, LatencyPrediction] = Field(default_factory=dict)
     measured_ms: dict[str, LatencyStats]
+    round: int = 1
     verdict: Literal["within", "over"]
     reason: str
 
 
 class VerifyRecord(Record):
-    """The best candidates, measured; `winner` is the most accurate that is within the limits."""
+    """The best candidates, measured; `winner` is the most accurate that is within the limits.
+
+    Attributes:
+        control: The control network's latency, by target.
+        steadiness: How far sweeps disagreed, by target.
+        unmeasured: Why a target with a limit could not be measured here; there predictions decide.
+    """
 
     limits: Limits
     candidates: tuple[VerifiedCandidate, ...]
     winner: int
-    control: LatencyStats
-    steadiness: Steadiness | None = None
+    control: dict[str, LatencyStats]
+    steadiness: dict[str, Steadiness] = Field(default_factory=dict)
+    unmeasured: dict[str, str] = Field(default_factory=dict)
     seconds: float
     environment: Environment
 
