@@ -21,6 +21,10 @@ from pipeline.space import Architecture, SearchSpace
 Rows = NDArray[np.int16]
 Floats = NDArray[np.float64]
 
+# Multiples of this add up without rounding, in any order, as long as sums stay below 2¹⁷: far
+# finer than anything is measured, and MACs and parameters are whole numbers anyway.
+_GRID = 2.0**-36
+
 
 def encode(space: SearchSpace, architectures: Iterable[Architecture]) -> Rows:
     """Encodes architectures.
@@ -104,6 +108,15 @@ class SlotTable:
             + value(space.tail_spec(resolution, num_classes))
         )
         return cls(resolution, fixed, values.reshape(space.num_slots, -1), space.max_depth)
+
+    def on_grid(self, factor: float = 1.0) -> SlotTable:
+        """The same values times a factor, rounded so that sums do not depend on their order.
+
+        Two networks with the same blocks in another order then have the same total to the bit, and
+        whether a total is within a limit has one answer, however it was added up.
+        """
+        fixed, values = (np.rint(v * (factor / _GRID)) * _GRID for v in (self.fixed, self.values))
+        return SlotTable(self.resolution, float(fixed), values, self.max_depth)
 
     def totals(self, rows: Rows) -> Floats:
         """The quantity of each row.

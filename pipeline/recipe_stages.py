@@ -243,13 +243,18 @@ def _reachable(
 def _verify(context: StageContext) -> VerifyRecord:
     from pipeline.verification import verify
 
-    section = context.recipe.verify
+    recipe, section = context.recipe, context.recipe.verify
+    search = read_record(context.record_path("search"), SearchRecord)
     return verify(
-        read_record(context.record_path("search"), SearchRecord),
+        search,
+        models={
+            name: LatencyModel.read(Target.parse(name), allow_foreign=recipe.allow_foreign)
+            for name in {search.target, *search.limits.latency_ms}
+        },
         top_k=section.top_k,
         protocol=section.protocol,
         folder=context.folder,
-        seed=context.recipe.seed,
+        seed=recipe.seed,
         export_progress=context.progress("exporting candidates"),
         progress=context.progress("measuring candidates"),
     )

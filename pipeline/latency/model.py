@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +23,8 @@ from pipeline.errors import TableError
 from pipeline.files import read_record, storage_errors, write_record
 from pipeline.latency.calibration import posterior_of
 from pipeline.latency.drift import scale_of
-from pipeline.latency.posterior import Networks, Posterior
+from pipeline.latency.observed import Latency, Predicted, Seen
+from pipeline.latency.posterior import Networks, Posterior, StdTangent
 from pipeline.latency.table import LatencyTable
 from pipeline.operator_spec import OperatorSpec
 from pipeline.records import LatencyPrediction
@@ -58,6 +59,7 @@ class LatencyModel:
     calibrations: dict[_Key, Calibration]
     foreign: tuple[str, ...] = ()
     scale: float = 1.0
+    _seen: Seen | None = field(default=None, repr=False)
     _context: dict[_Key, _Context] = field(default_factory=dict, repr=False)
     _slots: dict[tuple[SearchSpace, int, int], _Slots] = field(default_factory=dict, repr=False)
 
@@ -100,6 +102,24 @@ class LatencyModel:
             )
         return found
 
+    def updated(
+        self, architectures: Sequence[Architecture], measured: Sequence[Latency]
+    ) -> LatencyModel:
+        """This model once networks were measured; predictions of all others move with them.
+
+        What sums over slots tell (`slot_table`, `std_tangent`, `reachable_ms`) stays as it was.
+
+        Args:
+            architectures: The networks; one that was seen before counts as measured last.
+            measured: What each took.
+
+        Raises:
+            TableError: One of them cannot be predicted; see `predict`.
+        """
+        before = self._seen.measured if self._seen else {}
+        found = {**before, **dict(zip(architectures, measured, strict=True))}
+        return replace(self, _seen=Seen.of(found, self._predicted)) if found else self
+
     def predict(self, architecture: Architecture) -> LatencyPrediction:
         """Predicts one network.
 
@@ -131,19 +151,61 @@ class LatencyModel:
             TableError: As `predict`.
         """
         typical, std = np.zeros(len(rows)), np.zeros(len(rows))
-        for resolution in map(int, np.unique(rows[:, 0])):
+        for resolution in np.unique(rows[:, 0]):
             here = rows[:, 0] == resolution
-            calibration = self.calibration(space.name, resolution, num_classes)
-            self._check_depth(space, _deepest(space, rows[here]), calibration)
-            slots = self._slots_of(space, calibration)
-            mean = slots.latency_ms.totals(rows[here])
-            if np.isnan(mean).any():
-                lacking = decode(space, rows[here][int(np.argmax(np.isnan(mean)))], num_classes)
-                self._require([placed.spec for placed in lacking.operators()], calibration)
-            posterior = self._context_of(calibration).posterior
-            typical[here] = self.scale * mean
-            std[here] = self.scale * posterior.std_ms(slots.networks(rows[here]), mean)
+            predicted = self._predicted(space, rows[here], num_classes)
+            typical[here], std[here] = (
+                self._seen.condition(predicted)
+                if self._seen
+                else (predicted.mean_ms, predicted.std_ms)
+            )
         return typical, std
+
+    def _predicted(self, space: SearchSpace, rows: Rows, num_classes: int) -> Predicted:
+        """Rows of one resolution as the table and its calibration alone predict them."""
+        calibration = self.calibration(space.name, int(rows[0, 0]), num_classes)
+        self._check_depth(space, _deepest(space, rows), calibration)
+        slots = self._slots_of(space, calibration)
+        mean_ms = slots.latency_ms.totals(rows)
+        if np.isnan(mean_ms).any():
+            lacking = decode(space, rows[int(np.argmax(np.isnan(mean_ms)))], num_classes)
+            self._require([placed.spec for placed in lacking.operators()], calibration)
+        posterior, networks = self._context_of(calibration).posterior, slots.networks(rows)
+        std_ms = self.scale * posterior.std_ms(networks, mean_ms / self.scale)
+        return Predicted(space, rows, num_classes, posterior, networks, mean_ms, std_ms, self.scale)
+
+    def slot_table(self, space: SearchSpace, resolution: int, num_classes: int) -> SlotTable:
+        """Predicted milliseconds as a sum over slots: what `predict_batch` adds up.
+
+        Raises:
+            TableError: The table lacks the calibration or operators, or the space is deeper than
+                the networks calibrated on.
+        """
+        calibration = self.calibration(space.name, resolution, num_classes)
+        self._check_depth(space, space.max_depth, calibration)
+        self._require(space.distinct_operators(resolution, num_classes), calibration)
+        return self._slots_of(space, calibration).latency_ms
+
+    def std_tangent(self, space: SearchSpace, row: Rows, num_classes: int) -> SlotTable:
+        """A sum over slots that is nowhere above the standard uncertainty, and equals it at a row.
+
+        The uncertainty is a norm of what a network is made of, so it is convex and lies above each
+        of its tangents. As a sum a limit with a margin for it can be part of a linear program.
+
+        Args:
+            space: The space the row was encoded with.
+            row: Shape (1 + slots,).
+            num_classes: Classes of the row's classifier.
+
+        Returns:
+            Milliseconds.
+        """
+        calibration = self.calibration(space.name, int(row[0]), num_classes)
+        slots = self._slots_of(space, calibration)
+        mean_ms = float(slots.latency_ms.totals(row[None])[0]) / self.scale
+        posterior = self._context_of(calibration).posterior
+        tangent = posterior.std_tangent(slots.networks(row[None]), mean_ms)
+        return slots.tangent_table(tangent, self.scale)
 
     def reachable_ms(
         self, space: SearchSpace, resolution: int, num_classes: int
@@ -158,8 +220,7 @@ class LatencyModel:
         self._check_depth(space, space.max_depth, calibration)
         self._require(space.distinct_operators(resolution, num_classes), calibration)
         slots = self._slots_of(space, calibration).latency_ms
-        smallest, largest = slots.extreme(largest=False)[0], slots.extreme(largest=True)[0]
-        return self.scale * smallest, self.scale * largest
+        return slots.extreme(largest=False)[0], slots.extreme(largest=True)[0]
 
     def _context_of(self, calibration: Calibration) -> _Context:
         key = _key(calibration)
@@ -170,7 +231,8 @@ class LatencyModel:
     def _slots_of(self, space: SearchSpace, calibration: Calibration) -> _Slots:
         key = (space, calibration.resolution, calibration.num_classes)
         if key not in self._slots:
-            self._slots[key] = _Slots(space, calibration, self._context_of(calibration))
+            context = self._context_of(calibration)
+            self._slots[key] = _Slots(space, calibration, context, self.scale)
         return self._slots[key]
 
     def _require(self, specs: Sequence[OperatorSpec], calibration: Calibration) -> None:
@@ -214,7 +276,9 @@ class _Context:
 class _Slots:
     """A space's blocks at one resolution, ready for batches of encoded networks."""
 
-    def __init__(self, space: SearchSpace, calibration: Calibration, context: _Context) -> None:
+    def __init__(
+        self, space: SearchSpace, calibration: Calibration, context: _Context, scale: float
+    ) -> None:
         in_context = calibration.in_context_ms
         resolution, num_classes = calibration.resolution, calibration.num_classes
 
@@ -231,7 +295,7 @@ class _Slots:
             table.fixed + calibration.offset_ms,
             table.values + per_block,
             table.max_depth,
-        )
+        ).on_grid(scale)
         self._columns = SlotTable.of(space, resolution, num_classes, column).values.astype(np.intp)
         fixed = (
             space.stem_spec(resolution),
@@ -250,6 +314,19 @@ class _Slots:
         cells = (np.arange(len(rows))[:, None] * width + columns)[used]
         counts = np.bincount(cells, minlength=len(rows) * width).reshape(len(rows), width)
         return Networks(counts + self._fixed, used.sum(axis=1).astype(np.float64))
+
+    def tangent_table(self, tangent: StdTangent, scale: float) -> SlotTable:
+        """A tangent of the standard uncertainty, times the table's scale, as a sum over slots."""
+        mean = self.latency_ms
+        a_block = np.arange(mean.values.shape[1]) > 0
+        of_blocks = np.where(a_block, tangent.operators_ms[self._columns] + tangent.per_block_ms, 0)
+        of_all = float(self._fixed @ tangent.operators_ms) + tangent.fixed_ms
+        return SlotTable(
+            mean.resolution,
+            scale * of_all + tangent.of_mean * mean.fixed,
+            scale * of_blocks + tangent.of_mean * mean.values,
+            mean.max_depth,
+        )
 
 
 def model_path(table_path: Path) -> Path:

@@ -96,11 +96,46 @@ class Posterior:
         sums = (networks.counts * self.in_context_ms).sum(axis=1)
         return np.asarray(sums + self.offset_ms + self.per_block_ms * networks.blocks)
 
+    def covariance_ms2(self, networks: Networks, others: Networks) -> Floats:
+        """Covariance of networks' latencies with others', misfit left out; shape (n, others)."""
+        features = _features(self._alone_ms, networks)
+        return np.asarray(features @ self.covariance @ _features(self._alone_ms, others).T)
+
     def std_ms(self, networks: Networks, mean_ms: Floats) -> Floats:
         """Standard deviation of each prediction, misfit included; shape (n,)."""
         features = _features(self._alone_ms, networks)
         of_weights = np.einsum("ij,ij->i", features @ self.covariance, features)
         return np.asarray(np.sqrt(np.maximum(of_weights, 0) + (self.prior.misfit * mean_ms) ** 2))
+
+
+    def std_tangent(self, network: Networks, mean_ms: float) -> StdTangent:
+        """The tangent of `std_ms` at one network: nowhere above it, as a norm is convex."""
+        features = _features(self._alone_ms, network)[0]
+        std_ms = float(self.std_ms(network, np.array([mean_ms]))[0])
+        slope = self.covariance @ features / std_ms
+        scale = _scale(self._alone_ms)
+        return StdTangent(
+            operators_ms=slope[:-2] * self._alone_ms,
+            fixed_ms=float(slope[-2] * scale),
+            per_block_ms=float(slope[-1] * scale),
+            of_mean=float(self.prior.misfit**2 * mean_ms / std_ms),
+        )
+
+
+class StdTangent(NamedTuple):
+    """A standard deviation as a sum.
+
+    Attributes:
+        operators_ms: For each time an operator is held; shape (operators,).
+        fixed_ms: For every network.
+        per_block_ms: For each chosen block.
+        of_mean: Share of the predicted latency.
+    """
+
+    operators_ms: Floats
+    fixed_ms: float
+    per_block_ms: float
+    of_mean: float
 
 
 def infer(

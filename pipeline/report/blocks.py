@@ -110,10 +110,16 @@ class Table:
 
 @dataclass(frozen=True)
 class LegendItem:
-    """A mark and what it means; `mark` is a class of the style sheet."""
+    """A mark and what it means.
+
+    Attributes:
+        mark: A class of the style sheet.
+        key: The mark as drawn, in a field of 22 by 14; the template draws it where this is None.
+    """
 
     mark: str
     text: str
+    key: Markup | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +134,7 @@ class Figure:
         legend: Marks and their meaning.
         caption: How to read it.
         full: Whether it takes the page's whole width.
+        more: Further tables, for what else is drawn.
     """
 
     title: str
@@ -137,6 +144,7 @@ class Figure:
     legend: tuple[LegendItem, ...] = ()
     caption: str | Markup = ""
     full: bool = False
+    more: tuple[Table, ...] = ()
     kind: Literal["figure"] = "figure"
 
 
@@ -187,9 +195,16 @@ class Section:
 
 
 def columns(*titles: str) -> tuple[Column, ...]:
-    """Columns from their titles: `#` before one makes it numeric, `~` lets its text wrap."""
+    """Columns from their titles: `#` before one makes it numeric, `~` lets its text wrap.
+
+    Of a numeric column that wraps (`#~`) only the heading does.
+    """
     return tuple(
-        Column(title.lstrip("#~"), numeric=title.startswith("#"), wraps=title.startswith("~"))
+        Column(
+            title.lstrip("#~"),
+            numeric=title.startswith("#"),
+            wraps=title.startswith(("~", "#~")),
+        )
         for title in titles
     )
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from pipeline.records import EpochRecord
 from pipeline.report import svg
 from pipeline.report.blocks import Cell, Figure, Table, columns
-from pipeline.report.formatting import percent, significant
+from pipeline.report.formatting import percent, plural, significant
 from pipeline.report.svg import HALF, Frame, Panel, Scale
 
 _TALL = Frame(420, 380)
@@ -46,10 +46,10 @@ def training_curves(title: str, epochs: Sequence[EpochRecord]) -> Figure:
     return Figure(title, svg.picture(_TALL, f"{label}.", *parts), _epoch_table(title, epochs))
 
 
-def search_curve(best: Sequence[float | None]) -> Figure:
-    """Best feasible accuracy so far, by generation."""
-    points = [(float(i), value) for i, value in enumerate(best, start=1) if value is not None]
-    x = (1.0, float(len(best))) if len(best) > 1 else (0.5, 1.5)
+def search_curve(hypervolume: Sequence[float]) -> Figure:
+    """How much the front dominates, generation by generation; at least one."""
+    points = [(float(i), 100 * share) for i, share in enumerate(hypervolume, start=1)]
+    x = (1.0, float(len(points))) if len(points) > 1 else (0.5, 1.5)
     panel = _panel(HALF, x, points, top=30, bottom=HALF.height - 44)
     corners = [
         corner
@@ -57,10 +57,8 @@ def search_curve(best: Sequence[float | None]) -> Figure:
         for corner in ((x0, y0), (x1, y0), (x1, y1))
     ]
     label = (
-        f"Best accuracy so far over {len(best)} generations, from {percent(points[0][1])} to"
-        f" {percent(points[-1][1])}."
-        if points
-        else f"No feasible network in {len(best)} generations."
+        f"What the front dominates over {plural(len(points), 'generation')}, from"
+        f" {percent(points[0][1])} to {percent(points[-1][1])}."
     )
     steps = (
         svg.polyline([panel.at(a, b) for a, b in corners], "curve-score") if corners else Markup()
@@ -69,16 +67,19 @@ def search_curve(best: Sequence[float | None]) -> Figure:
         svg.disc(*panel.at(a, b), 3.4, "curve-dot", f"generation {a:.0f}\n{percent(b, 2)}")
         for a, b in points
     ]
-    axes = panel.axes("generation", "best top-1 so far, %", whole_x=True)
+    axes = panel.axes("generation", "dominated by the front, %", whole_x=True)
     rows = tuple(
-        (Cell(str(i), i), Cell("none feasible" if value is None else percent(value, 2), value))
-        for i, value in enumerate(best, start=1)
+        (Cell(str(i), i), Cell(percent(100 * share, 2), share))
+        for i, share in enumerate(hypervolume, start=1)
     )
     return Figure(
-        title="Best network by generation",
+        title="The front by generation",
         wide=svg.picture(HALF, label, axes, steps, *marks),
-        table=Table("Best feasible accuracy so far.", columns("#Generation", "#Top-1"), rows),
-        caption="Top-1 on search-validation with shared weights, among networks within the limits.",
+        table=Table("Hypervolume of the front.", columns("#Generation", "#Dominated"), rows),
+        caption=(
+            "Hypervolume: the share of the rectangle from the slowest allowed latency to 0 and from"
+            " chance to 100\u00a0% accuracy that some network found so far is at least as good as."
+        ),
     )
 
 

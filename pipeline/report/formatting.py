@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 
 from pipeline.operator_spec import parse_choice
 from pipeline.space import Architecture
@@ -149,3 +150,14 @@ def composition(architecture: Architecture) -> str:
     """Which operators a network is made of, most frequent first: `6 × MB6 5×5, 1 × MB4 3×3`."""
     labels = Counter(parse_choice(name).label for stage in architecture.stages for name in stage)
     return ", ".join(f"{number} × {label}" for label, number in labels.most_common())
+
+
+def target_labels(targets: Iterable[str]) -> dict[str, str]:
+    """Targets as columns are headed: without the device where it is the same for all.
+
+    Returns:
+        The label of each target; the whole name where there is only one.
+    """
+    names = list(dict.fromkeys(targets))
+    one_device = len({name.partition("/")[0] for name in names}) == 1 < len(names)
+    return {name: name.partition("/")[2] or name if one_device else name for name in names}

@@ -5,54 +5,55 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.records import SearchRecord
-from pipeline.report.blocks import Block, Figure, LegendItem, Section
-from pipeline.report.candidates import candidates_table
-from pipeline.report.cloud import NARROW, WIDE, Axis, Mark, draw
+from pipeline.report.blocks import Block, Figure, LegendItem, Section, Table, Text
+from pipeline.report.candidates import candidates_table, exact_table, published_table
+from pipeline.report.cloud import NARROW, WIDE, draw
 from pipeline.report.formatting import (
     count,
     integer,
     limit_count,
-    limit_ms,
-    milliseconds,
-    notation,
     percent,
     plural,
 )
 from pipeline.report.inputs import ReportInputs
+from pipeline.report.markers import MIDDLE, SIZE_CLASSES, size_key, star
 from pipeline.report.missing import missing
-from pipeline.report.summary import Summary, winner_index
+from pipeline.report.plotted import (
+    Axis,
+    Plotted,
+    PublishedMark,
+    gather,
+    latency_axis,
+    searched_targets,
+)
+from pipeline.report.search_words import margin_words
+from pipeline.report.summary import Summary
 
 
 def section(inputs: ReportInputs, summary: Summary) -> Section:
-    """Accuracy against predicted latency, and against MACs where they are limited too."""
+    """Accuracy against predicted latency, target by target, and against MACs where limited."""
     search = inputs.search
+    blocks: list[Block] = []
     if search is None:
-        blocks: tuple[Block, ...] = (missing(inputs, "search"),)
+        blocks.append(missing(inputs, "search"))
     else:
-        blocks = tuple(_figures(inputs, search, summary))
-    return Section("front", "What the search could choose from", "Front", blocks)
+        margin = margin_words(search)
+        if margin:
+            blocks.append(Text(margin))
+        blocks += [_figure(inputs, search, summary, axis) for axis in _axes(search)]
+    return Section("front", "What the search could choose from", "Front", tuple(blocks))
 
 
-def _figures(inputs: ReportInputs, search: SearchRecord, summary: Summary) -> Iterator[Figure]:
+def _axes(search: SearchRecord) -> Iterator[Axis]:
     limits = search.limits
-    target = search.target
-    latency = Axis(
-        title="predicted latency, ms",
-        figure=f"Accuracy against latency on {target}",
-        most_rows=500,
-        predicted=lambda c: c.latency_ms[target].typical if target in c.latency_ms else None,
-        measured=lambda v: v.measured_ms[target].typical if target in v.measured_ms else None,
-        show=milliseconds,
-        show_bound=limit_ms,
-        most=limits.latency_ms.get(target),
-        has_front=True,
-    )
-    yield _figure(inputs, search, summary, latency)
+    for target in searched_targets(search):
+        yield latency_axis(search, target)
     if limits.macs is not None or limits.macs_min is not None:
-        macs = Axis(
+        yield Axis(
             title="million MACs",
             figure="The same networks by MACs",
             most_rows=40,
+            target=None,
             predicted=lambda c: c.macs / 1e6,
             measured=lambda v: v.candidate.macs / 1e6,
             show=lambda value: count(1e6 * value) + " MACs",
@@ -60,95 +61,111 @@ def _figures(inputs: ReportInputs, search: SearchRecord, summary: Summary) -> It
             most=None if limits.macs is None else limits.macs / 1e6,
             least=None if limits.macs_min is None else limits.macs_min / 1e6,
         )
-        yield _figure(inputs, search, summary, macs)
 
 
 def _figure(inputs: ReportInputs, search: SearchRecord, summary: Summary, axis: Axis) -> Figure:
-    cloud = [
-        (index, x, candidate.accuracy_percent)
-        for index, candidate in enumerate(search.evaluated)
-        if (x := axis.predicted(candidate)) is not None and candidate.accuracy_percent is not None
-    ]
-    marks = list(_marks(inputs, summary, axis))
-    label = _label(search, axis, len(cloud), marks)
-    wide, narrow = (draw(frame, search, axis, cloud, marks, label) for frame in (WIDE, NARROW))
+    plotted = gather(inputs, search, summary, axis)
+    label = _label(search, axis, plotted)
+    wide, narrow = (draw(frame, plotted, axis, label) for frame in (WIDE, NARROW))
+    targets = searched_targets(search)
     return Figure(
         title=axis.figure,
         wide=wide,
         narrow=narrow,
-        table=candidates_table(inputs, search, summary, axis.most_rows),
-        legend=tuple(_legend(search, axis, marks)),
-        caption=_caption(search, axis, len(cloud)),
+        table=candidates_table(inputs, search, summary, axis.most_rows, targets),
+        legend=tuple(_legend(search, axis, plotted)),
+        caption=_caption(search, axis, plotted),
         full=True,
+        more=tuple(_more(search, axis, targets)),
     )
 
 
-def _marks(inputs: ReportInputs, summary: Summary, axis: Axis) -> Iterator[Mark]:
-    winner = winner_index(inputs)
-    for index, verified in enumerate(inputs.verify.candidates if inputs.verify else ()):
-        candidate = verified.candidate
-        x = axis.predicted(candidate)
-        if x is None or candidate.accuracy_percent is None:
-            continue
-        measured, within = axis.measured(verified), verified.verdict == "within"
-        if candidate.architecture == summary.architecture:
-            within = within and summary.verdict != "not met"
-            if axis.has_front:
-                measured = summary.measured_ms or measured
-        yield Mark(
-            name=candidate.architecture.name or notation(candidate.architecture),
-            accuracy_percent=candidate.accuracy_percent,
-            predicted=x,
-            measured=x if measured is None else measured,
-            within=within,
-            is_winner=index == winner,
-        )
+def _more(search: SearchRecord, axis: Axis, targets: tuple[str, ...]) -> Iterator[Table]:
+    if search.published:
+        yield published_table(search, targets)
+    if search.exact and axis.has_front:
+        yield exact_table(search, search.exact)
 
 
-def _legend(search: SearchRecord, axis: Axis, marks: list[Mark]) -> Iterator[LegendItem]:
-    yield LegendItem("cloud", "scored, within every limit as predicted")
-    if any(candidate.violation > 0 for candidate in search.evaluated):
-        yield LegendItem("cloud-over", "scored, over a limit as predicted")
-    if search.front:
+def _legend(search: SearchRecord, axis: Axis, plotted: Plotted) -> Iterator[LegendItem]:
+    yield from _cloud_legend(plotted)
+    if plotted.front:
+        words = "on the front of accuracy and latency"
         yield (
             LegendItem("front", "front")
             if axis.has_front
-            else LegendItem("on-front", "on the front of accuracy and latency")
+            else LegendItem("on-front", f"{words} on {search.target}" if axis.target else words)
         )
-    if any(mark.within and not mark.is_winner for mark in marks):
-        yield LegendItem("within", "verified, within")
-    if any(not mark.within for mark in marks):
-        yield LegendItem("over", "verified, over a limit")
-    if any(mark.is_winner for mark in marks):
-        yield LegendItem("winner", "chosen")
-    if axis.most is not None or axis.least is not None:
+    if plotted.exact:
+        yield LegendItem("exact-front", "exact front of the surrogate")
+    if plotted.own_best:
+        yield LegendItem("own-best", "most accurate within this target's limit alone")
+    if any(mark.y is not None for mark in plotted.published):
+        words = "published Cream model, scored"
+        yield LegendItem("published", words, star(*MIDDLE, "published"))
+    if any(mark.y is None for mark in plotted.published):
+        words = "published, not in the hypernetwork: latency only"
+        yield LegendItem("unscored", words, star(*MIDDLE, "published unscored"))
+    yield from _mark_legend(plotted)
+    if axis.bounds:
         yield LegendItem("limit", "limit")
 
 
-def _label(search: SearchRecord, axis: Axis, shown: int, marks: list[Mark]) -> str:
-    words = f"Scatter plot of {plural(shown, 'network')}: accuracy against {axis.title}."
-    winner = next((mark for mark in marks if mark.is_winner), None)
+def _cloud_legend(plotted: Plotted) -> Iterator[LegendItem]:
+    if len(plotted.sizes) > 1:
+        for place, size in enumerate(plotted.sizes):
+            words = f"{size} pixels, {'likewise' if place else 'scored, within every limit'}"
+            yield LegendItem(SIZE_CLASSES[place], words, size_key(place))
+    else:
+        yield LegendItem("cloud", "scored, within every limit as predicted")
+    if any(not dot.within for dot in plotted.cloud):
+        yield LegendItem("cloud-over", "scored, over a limit as predicted")
+
+
+def _mark_legend(plotted: Plotted) -> Iterator[LegendItem]:
+    if any(mark.within and not mark.is_winner for mark in plotted.marks):
+        yield LegendItem("within", "verified, within")
+    if any(not mark.within for mark in plotted.marks):
+        yield LegendItem("over", "verified, over a limit")
+    if any(mark.is_winner for mark in plotted.marks):
+        yield LegendItem("winner", "chosen")
+
+
+def _label(search: SearchRecord, axis: Axis, plotted: Plotted) -> str:
+    words = f"Scatter plot of {plural(len(plotted.cloud), 'network')}: accuracy against"
+    words += f" {axis.title}."
+    winner = next((mark for mark in plotted.marks if mark.is_winner), None)
     if winner:
-        words += (
-            f" The chosen one has {percent(winner.accuracy_percent)} at"
-            f" {axis.show(winner.measured)}."
-        )
+        words += f" The chosen one has {percent(winner.accuracy_percent)} at {axis.show(winner.x)}."
     if axis.most is not None:
         words += f" Limit {axis.show_bound(axis.most)}."
     return words + f" {plural(len(search.front), 'network')} on the front. Numbers in the table."
 
 
-def _caption(search: SearchRecord, axis: Axis, shown: int) -> str:
-    unscored = len(search.evaluated) - shown
+def _caption(search: SearchRecord, axis: Axis, plotted: Plotted) -> str:
+    unscored = len(search.evaluated) - len(plotted.cloud)
     words = (
         "Each point is a network with the hypernetwork's shared weights, scored on images held out"
         " of training; retrained, a network is better than its point."
     )
-    if axis.has_front:
+    if axis.target is not None and any(mark.measured is not None for mark in plotted.marks):
         words += (
             " Verified networks stand at their measured latency, with a line from where they were"
             " predicted."
         )
+    if plotted.exact:
+        words += (
+            " The surrogate's front is what it says of networks mostly not scored: points may lie"
+            " on either side."
+        )
+    if plotted.left_out:
+        beyond = ", ".join(_beyond(mark, axis) for mark in plotted.left_out)
+        words += f" Too far away to be drawn: {beyond}."
     if unscored:
         words += f" {integer(unscored)} without a score are left out."
     return words
+
+
+def _beyond(mark: PublishedMark, axis: Axis) -> str:
+    accuracy = "" if mark.y is None else f", {percent(mark.y)}"
+    return f"{mark.name} ({axis.show(mark.x)}{accuracy})"

@@ -73,10 +73,11 @@ class ReportInputs(BaseModel):
 
 def same_target(one: str, its_machine: Environment, other: str, other_machine: Environment) -> bool:
     """Whether two target names mean one target, `host` being an alias for the machine at hand."""
-    return _resolved(one, its_machine) == _resolved(other, other_machine)
+    return resolved_target(one, its_machine) == resolved_target(other, other_machine)
 
 
-def _resolved(target: str, machine: Environment) -> str:
+def resolved_target(target: str, machine: Environment) -> str:
+    """A target's name with the machine's own in place of `host`."""
     device, slash, setting = target.partition("/")
     return f"{machine.device if device == HOST else device}{slash}{setting}"
 

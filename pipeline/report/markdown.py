@@ -28,7 +28,7 @@ MOST_CHARACTERS = 120
 # What a comment has no room for; the page has all of it.
 _DROPPED = frozenset(
     {"Target", "Network", "Mean", "Scatter (CoV)", "Parameters", "Computes in", "Weights", "Error",
-     "Number of images", "When verified"}
+     "Number of images", "When verified", "Own network"}
 )  # fmt: skip
 
 
@@ -91,7 +91,11 @@ def _block(block: Block) -> Iterator[str]:
     elif isinstance(block, Table):
         yield _table(block)
     elif isinstance(block, Row):
-        for inner in block.blocks:
+        tables = [inner for inner in block.blocks if isinstance(inner, Table)]
+        for inner in tables:
+            # Side by side on the page, and told apart by their captions alone.
+            if len(tables) > 1:
+                yield escape(inner.caption)
             yield from _block(inner)
 
 

@@ -32,6 +32,7 @@ from pipeline.report.inputs import ReportInputs, StageName
 from pipeline.report.limits import LimitCheck
 from pipeline.report.missing import missing
 from pipeline.report.summary import Summary, chosen_architecture, winner_index
+from pipeline.report.verified import unmeasured_words
 
 _BADGES: dict[str, tuple[Tone, str]] = {
     "met": ("good", "✓ Limits met"),
@@ -45,6 +46,8 @@ _BADGES: dict[str, tuple[Tone, str]] = {
 def verdict_section(inputs: ReportInputs, summary: Summary) -> Section:
     """The answer in one line, and what qualifies it."""
     tone, badge = _BADGES[summary.verdict]
+    if summary.verdict == "not measured" and summary.measured_in_part:
+        badge = "? Not all limits measured"
     blocks: list[Block] = [Verdict(tone, badge, summary.sentence)]
     blocks += [Text(words, "warn") for words in _reservations(inputs, summary)]
     if summary.verdict == "not measured":
@@ -57,6 +60,7 @@ def verdict_section(inputs: ReportInputs, summary: Summary) -> Section:
 
 def _reservations(inputs: ReportInputs, summary: Summary) -> list[str]:
     words = [foreign_words(summary.foreign)] if summary.foreign else []
+    words += unmeasured_words(inputs.verify) if inputs.verify else ()
     for check in summary.limits:
         if check.close and check.value_std is not None:
             words.append(

@@ -89,6 +89,11 @@ class Summary(Record):
         """The latency limit on the target of the search."""
         return next((c for c in self.limits if c.target and c.target == self.target), None)
 
+    @property
+    def measured_in_part(self) -> bool:
+        """Whether at least one latency was measured that has a limit."""
+        return _measured_in_part(self.limits)
+
 
 def summarise(inputs: ReportInputs) -> Summary:
     """Reduces the records to the summary."""
@@ -216,7 +221,13 @@ def _sentence(
         "no limits": "No limit was asked for",
         "infeasible": "No network of the space meets the limits",
     }[verdict]
+    if verdict == "not measured" and _measured_in_part(checks):
+        lead = "The chosen network meets the limits that could be measured, not all of them were"
     return f"{lead}: {'; '.join(parts)}." if parts else f"{lead}."
+
+
+def _measured_in_part(checks: tuple[LimitCheck, ...]) -> bool:
+    return any(check.target is not None and check.value is not None for check in checks)
 
 
 def limit_words(check: LimitCheck) -> str:

@@ -78,9 +78,9 @@ def polyline(points: Sequence[tuple[float, float]], css: str) -> Markup:
     return element("polyline", {"points": _points(points), "class": css})
 
 
-def polygon(points: Sequence[tuple[float, float]], css: str) -> Markup:
-    """A filled shape."""
-    return element("polygon", {"points": _points(points), "class": css})
+def polygon(points: Sequence[tuple[float, float]], css: str, tip: str = "") -> Markup:
+    """A filled shape; `tip` is shown on hover."""
+    return element("polygon", {"points": _points(points), "class": css}, *_tip(tip))
 
 
 def dots(points: Sequence[tuple[float, float]], css: str) -> Markup:
@@ -104,8 +104,7 @@ def disc(x: float, y: float, radius: float, css: str, tip: str = "") -> Markup:
 
 def diamond(x: float, y: float, radius: float, css: str, tip: str = "") -> Markup:
     """A mark that stands on its tip."""
-    corners = ((x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y))
-    return element("polygon", {"points": _points(corners), "class": css}, *_tip(tip))
+    return polygon(((x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)), css, tip)
 
 
 def cross(x: float, y: float, radius: float, css: str, tip: str = "") -> Markup:

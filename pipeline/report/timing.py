@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from pipeline.latency_stats import LatencyStats
 from pipeline.measure import TimingProtocol
@@ -17,7 +18,7 @@ from pipeline.report.formatting import (
     plus_minus,
     signed_percent,
 )
-from pipeline.report.inputs import ReportInputs
+from pipeline.report.inputs import ReportInputs, resolved_target
 from pipeline.report.missing import missing
 from pipeline.steadiness import SPELL_PERCENT, Steadiness, Stopped
 
@@ -42,6 +43,16 @@ _STOPPED: dict[Stopped, str] = {
 }
 
 
+@dataclass(frozen=True)
+class _Campaign:
+    """One measurement on one target, which is None where nothing says which."""
+
+    stage: str
+    target: str | None
+    control: LatencyStats
+    steadiness: Steadiness | None
+
+
 def timing_blocks(inputs: ReportInputs) -> Iterator[Block]:
     """The protocol, how steady the machine was, the control network, and the table."""
     yield Heading("Timing")
@@ -51,9 +62,9 @@ def timing_blocks(inputs: ReportInputs) -> Iterator[Block]:
     steady = steadiness_table(inputs)
     if steady:
         yield steady
-    controls = _controls(inputs)
-    if controls:
-        yield _control_table(controls)
+    campaigns = tuple(_campaigns(inputs))
+    if campaigns:
+        yield _control_table(campaigns)
     if inputs.profile:
         yield _table_facts(inputs.profile)
     else:
@@ -62,12 +73,7 @@ def timing_blocks(inputs: ReportInputs) -> Iterator[Block]:
 
 def steadiness_table(inputs: ReportInputs) -> Table | None:
     """Why each stage stopped measuring and what disturbed it; None where nothing was timed."""
-    records = {"profile": inputs.profile, "verify": inputs.verify, "benchmark": inputs.benchmark}
-    rows = tuple(
-        (Cell(stage), *_steady_cells(record.steadiness))
-        for stage, record in records.items()
-        if record
-    )
+    rows = tuple((Cell(it.stage), *_steady_cells(it.steadiness)) for it in _campaigns(inputs))
     if not rows:
         return None
     return Table(
@@ -78,6 +84,23 @@ def steadiness_table(inputs: ReportInputs) -> Table | None:
                 "#Visits in them", "#Longest", "#Visits interrupted"),
         rows,
     )  # fmt: skip
+
+
+def _campaigns(inputs: ReportInputs) -> Iterator[_Campaign]:
+    """Each measurement there was, a stage's targets one by one."""
+    profile, verify, benchmark = inputs.profile, inputs.verify, inputs.benchmark
+    if profile:
+        target = resolved_target(profile.target, profile.environment)
+        yield _Campaign("profile", target, profile.control, profile.steadiness)
+    if verify:
+        for name, control in verify.control.items():
+            stage = "verify" if len(verify.control) == 1 else f"verify, {name}"
+            target = resolved_target(name, verify.environment)
+            yield _Campaign(stage, target, control, verify.steadiness.get(name))
+    if benchmark:
+        first = next((result.target for result in benchmark.results), None)
+        where = resolved_target(first, benchmark.environment) if first else None
+        yield _Campaign("benchmark", where, benchmark.control, benchmark.steadiness)
 
 
 def _steady_cells(steady: Steadiness | None) -> tuple[Cell, ...]:
@@ -118,32 +141,27 @@ def _protocol_table(protocols: dict[str, TimingProtocol]) -> Table:
     return Table("The timing protocol.", titles, tuple(rows))
 
 
-def _controls(inputs: ReportInputs) -> dict[str, LatencyStats]:
-    records = {"profile": inputs.profile, "verify": inputs.verify, "benchmark": inputs.benchmark}
-    return {stage: record.control for stage, record in records.items() if record}
-
-
-def _control_table(controls: dict[str, LatencyStats]) -> Table:
-    first = next(iter(controls.values()))
-    rows = tuple(
-        (
-            Cell(stage),
-            Cell(plus_minus(stats.typical, stats.std, "ms"), stats.typical),
-            Cell("–")
-            if stats is first
-            else Cell(signed_percent(100 * (stats.typical / first.typical - 1)), stats.typical),
-            Cell("–") if stats.median is None else Cell(milliseconds(stats.median), stats.median),
-            Cell(percent(100 * stats.cov), stats.cov),
-            Cell(integer(stats.n), stats.n),
-        )
-        for stage, stats in controls.items()
-    )
+def _control_table(campaigns: Sequence[_Campaign]) -> Table:
+    rows = tuple((Cell(it.stage), *_control_cells(it, campaigns)) for it in campaigns)
     titles = columns("Stage", "#Typical", "#Drift", "#Median", "#Scatter (CoV)", "#Runs")
     caption = (
-        "The control network, the same file in every stage: what drifts here is the machine, not"
-        " the models."
+        "The control network, the same file in every stage: what drifts on a target, from the first"
+        " stage that measured there, is the machine and not the models."
     )
     return Table(caption, titles, rows)
+
+
+def _control_cells(campaign: _Campaign, all_of_them: Sequence[_Campaign]) -> tuple[Cell, ...]:
+    stats = campaign.control
+    first = next(it for it in all_of_them if it.target == campaign.target)
+    drift = 100 * (stats.typical / first.control.typical - 1)
+    return (
+        Cell(plus_minus(stats.typical, stats.std, "ms"), stats.typical),
+        Cell("–") if campaign is first else Cell(signed_percent(drift), drift),
+        Cell("–") if stats.median is None else Cell(milliseconds(stats.median), stats.median),
+        Cell(percent(100 * stats.cov), stats.cov),
+        Cell(integer(stats.n), stats.n),
+    )
 
 
 def _table_facts(profile: ProfileRecord) -> Table:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
 from pipeline.encoding import Floats, Rows
 from pipeline.errors import UsageError
@@ -17,11 +18,20 @@ Costs = Callable[[Rows], Mapping[str, Floats]]
 MACS = "macs"
 PARAMS = "params"
 _LATENCY = "latency_ms/"
+_STD = "latency_std_ms/"
+_UNITS = (1e3, 1e6, 1e9)
+_FAR = 30.0
+"""Times beyond what a space reaches at which a limit is more likely a slip of the unit."""
 
 
 def latency_key(target: str) -> str:
     """The name of a target's latency among the costs."""
     return f"{_LATENCY}{target}"
+
+
+def std_key(target: str) -> str:
+    """The name of that latency's standard uncertainty among the costs."""
+    return f"{_STD}{target}"
 
 
 @dataclass(frozen=True)
@@ -32,22 +42,32 @@ class Bound:
         key: The cost: `macs`, `params` or `latency_ms/<target>`.
         value: MACs, parameters or milliseconds.
         at_least: Whether the cost may not be below `value`, instead of not above it.
+        margin: Standard uncertainties that are added to the cost first.
     """
 
     key: str
     value: float
     at_least: bool = False
+    margin: float = 0.0
 
-    def excess(self, cost: Floats) -> Floats:
-        """How far beyond the bound each cost is, relative to the bound; negative inside it."""
+    @property
+    def std_key(self) -> str:
+        """The name of the cost's standard uncertainty among the costs."""
+        return std_key(self.key.removeprefix(_LATENCY))
+
+    def excess(self, costs: Mapping[str, Floats]) -> Floats:
+        """How far beyond the bound each network is, relative to the bound; negative inside it."""
+        cost = costs[self.key]
+        if self.margin:
+            cost = cost + self.margin * costs[self.std_key]
         beyond = self.value - cost if self.at_least else cost - self.value
         return beyond / self.value
 
     def describe(self) -> str:
         """For people, e.g. `MACs at most 300.0 M`."""
-        return (
-            f"{_label(self.key)} at {'least' if self.at_least else 'most'} {self.show(self.value)}"
-        )
+        margin = f" with a margin of {self.margin:.2g} uncertainties" if self.margin else ""
+        end = "least" if self.at_least else "most"
+        return f"{_label(self.key)} at {end} {self.show(self.value)}{margin}"
 
     def show(self, cost: float) -> str:
         """A value of this cost with its unit."""
@@ -76,7 +96,15 @@ def bounds(limits: Limits) -> list[Bound]:
         )
         if value is not None
     ]
-    return found + [Bound(latency_key(name), ms) for name, ms in limits.latency_ms.items()]
+    margin = float(ndtri(limits.confidence))
+    return found + [
+        Bound(latency_key(name), ms, margin=margin) for name, ms in limits.latency_ms.items()
+    ]
+
+
+def has_margin(limits: Limits) -> bool:
+    """Whether latency limits are to hold with more than even odds."""
+    return limits.confidence > 0.5
 
 
 def check_limits(limits: Limits, target: str, known: Collection[str]) -> None:
@@ -114,7 +142,8 @@ def violation(costs: Mapping[str, Floats], limits: Limits) -> Floats:
     """The largest relative excess over any limit.
 
     Args:
-        costs: Each cost of n architectures, shape (n,), by name.
+        costs: Each cost of n architectures, shape (n,), by name; with a margin, the standard
+            uncertainties of limited latencies too.
         limits: Every one of them is to hold; a cost equal to its limit is within it.
 
     Returns:
@@ -123,7 +152,7 @@ def violation(costs: Mapping[str, Floats], limits: Limits) -> Floats:
     """
     worst = np.zeros(len(next(iter(costs.values()))))
     for bound in bounds(limits):
-        excess = bound.excess(costs[bound.key])
+        excess = bound.excess(costs)
         worst = np.maximum(worst, np.where(np.isnan(excess), np.inf, excess))
     return worst
 
@@ -152,8 +181,40 @@ def out_of_reach(limits: Limits, reachable: Mapping[str, tuple[float, float]]) -
 
 def missed(costs: Mapping[str, float], limits: Limits) -> list[str]:
     """The limits one architecture misses, with what it has instead."""
+    arrays = {key: np.array(value) for key, value in costs.items()}
     return [
-        f"{bound.describe()} (it has {bound.show(costs[bound.key])})"
+        f"{bound.describe()} (it has {_has(costs, bound)})"
         for bound in bounds(limits)
-        if bound.excess(np.array(costs[bound.key])) > 0
+        if bound.excess(arrays) > 0
     ]
+
+
+def _has(costs: Mapping[str, float], bound: Bound) -> str:
+    std = f" ± {costs[bound.std_key]:.2g}" if bound.margin else ""
+    return bound.show(costs[bound.key]) + std
+
+
+def question_units(limits: Limits, reachable: Mapping[str, tuple[float, float]]) -> None:
+    """Refuses a limit that only makes sense in another unit.
+
+    Args:
+        limits: What was asked.
+        reachable: Smallest and largest value of each cost in the space.
+
+    Raises:
+        UsageError: A limit is far beyond what the space reaches, and a thousand or a million times
+            more or less is within it; asks which was meant.
+    """
+    for bound in bounds(limits):
+        smallest, largest = reachable[bound.key]
+        if smallest / _FAR <= bound.value <= largest * _FAR:
+            continue
+        factors = [*_UNITS, *(1 / unit for unit in _UNITS)]
+        meant = next((f for f in factors if smallest <= f * bound.value <= largest), None)
+        if meant:
+            raise UsageError(
+                f"{bound.describe()} is asked for, but networks of this space have "
+                f"{bound.show(smallest)} to {bound.show(largest)}; was "
+                f"{bound.show(meant * bound.value)} meant?",
+                hint="latency_ms counts milliseconds, macs and params count units (60e6, not 60)",
+            )

@@ -16,7 +16,7 @@ from pipeline.training.prefix_cache import PassBatches, evaluate_together
 from pipeline.training.settings import ScoreSettings
 
 _BATCH = 256
-_MOST_KEPT_BYTES = 2 * 2**30
+MOST_KEPT_BYTES = 2 * 2**30
 
 
 class HypernetworkScorer:
@@ -24,34 +24,39 @@ class HypernetworkScorer:
 
     Batch-norm statistics that were gathered over many different paths fit none of them, so they
     are taken anew for each candidate, from training images. The hypernetwork is left as it was.
-    The images stay in memory, on the hypernetwork's device: 12 KiB each at 32 pixels, 588 KiB at
-    224.
+    Images of a size are loaded when the first architecture of it is scored, and stay in memory, on
+    the hypernetwork's device: 12 KiB each at 32 pixels, 588 KiB at 224.
 
     Args:
         supernet: The trained hypernetwork; it stays on its device.
-        data: Where the images come from; only networks of their size can be scored.
+        data: Where the images come from, at any size.
         settings: How many of them.
+        resolutions: Input sizes the hypernetwork was trained at; None: that of `data`.
+        most_kept_bytes: Most memory for outputs of leading blocks that candidates share; the scores
+            do not depend on it.
     """
 
-    def __init__(self, supernet: Supernet, data: ImageData, settings: ScoreSettings) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        data: ImageData,
+        settings: ScoreSettings,
+        *,
+        resolutions: Sequence[int] | None = None,
+        most_kept_bytes: int = MOST_KEPT_BYTES,
+    ) -> None:
         self._supernet = supernet.to(memory_format=torch.channels_last)
-        device = next(supernet.parameters()).device
-        images, labels = sample_of(data, "search-validation", settings.images)
-        calibration, _ = sample_of(data, "train", settings.recalibration_images)
-        self._resolution = data.record.preprocessing.resolution
-        self._labels = labels.to(device).split(_BATCH)
-        self._images = PassBatches(
-            # Of equal size, as each counts alike; and batch norm refuses a single last image.
-            list(calibration.to(device).tensor_split(-(-len(calibration) // _BATCH))),
-            list(images.to(device).split(_BATCH)),
-        )
+        self._data = data
+        self._settings = settings
+        self._resolutions = resolutions or (data.record.preprocessing.resolution,)
+        self._most_kept_bytes = most_kept_bytes
+        self._loaded: dict[int, _Images] = {}
 
     def __call__(self, architecture: Architecture) -> float:
         """Top-1 accuracy on search-validation, in percent; the same bits for the same question.
 
         Raises:
-            ArchitectureError: The hypernetwork does not hold the architecture, or the images are
-                of another size.
+            ArchitectureError: See `check`.
         """
         return self.scores([architecture])[0]
 
@@ -63,7 +68,8 @@ class HypernetworkScorer:
         """Scores many architectures, quicker than one at a time where they begin alike.
 
         Args:
-            architectures: To the bit the same on a CPU, each has the score it has alone.
+            architectures: Of any of the sizes. To the bit the same on a CPU, each has the score it
+                has alone, with as many threads.
             on_scored: Told of each as soon as it is scored, in an order of its own; of one that
                 stands twice only once.
 
@@ -71,30 +77,76 @@ class HypernetworkScorer:
             Top-1 accuracies on search-validation, in percent.
 
         Raises:
-            ArchitectureError: The hypernetwork does not hold an architecture, or the images are of
-                another size; none is scored then.
+            ArchitectureError: See `check`; none is scored then.
+            DataError: There are no images, or one cannot be read.
         """
-        self._check_sizes(architectures)
+        self.check(architectures)
         found: dict[Architecture, float] = {}
 
-        def count(architecture: Architecture, logits: Sequence[Tensor]) -> None:
-            batches = zip(logits, self._labels, strict=True)
-            found[architecture] = _counted(batches, self._supernet.num_classes).percent
-            on_scored(architecture, found[architecture])
+        def tell(architecture: Architecture, percent: float) -> None:
+            found[architecture] = percent
+            on_scored(architecture, percent)
 
-        evaluate_together(
-            self._supernet, architectures, self._images, count, most_bytes=_MOST_KEPT_BYTES
-        )
+        for resolution in dict.fromkeys(it.resolution for it in architectures):
+            of_size = [it for it in architectures if it.resolution == resolution]
+            self._score(of_size, self._images(resolution), tell)
         return [found[architecture] for architecture in architectures]
 
-    def _check_sizes(self, architectures: Sequence[Architecture]) -> None:
+    def check(self, architectures: Iterable[Architecture]) -> None:
+        """Refuses what cannot be scored.
+
+        Raises:
+            ArchitectureError: The hypernetwork does not hold an architecture, or was not trained at
+                its size.
+        """
         for architecture in architectures:
-            if architecture.resolution != self._resolution:
+            self._supernet.path(architecture)
+            resolution = architecture.resolution
+            if resolution not in self._resolutions:
                 raise ArchitectureError(
-                    f"{architecture.short} is to be scored on images of {self._resolution} pixels; "
-                    f"expected {architecture.resolution}",
-                    hint=f"open the data set at {architecture.resolution} pixels",
+                    f"{architecture.short} takes images of {resolution} pixels; expected a size "
+                    f"the hypernetwork was trained at: {', '.join(map(str, self._resolutions))}",
+                    hint=f"add {resolution} to train.resolutions, and train again",
                 )
+
+    def _score(
+        self,
+        architectures: Sequence[Architecture],
+        images: _Images,
+        tell: Callable[[Architecture, float], None],
+    ) -> None:
+        def count(architecture: Architecture, logits: Sequence[Tensor]) -> None:
+            batches = zip(logits, images.labels, strict=True)
+            tell(architecture, _counted(batches, self._supernet.num_classes).percent)
+
+        evaluate_together(
+            self._supernet, architectures, images.batches, count, most_bytes=self._most_kept_bytes
+        )
+
+    def _images(self, resolution: int) -> _Images:
+        if resolution not in self._loaded:
+            device = next(self._supernet.parameters()).device
+            self._loaded[resolution] = _load(self._data.at(resolution), self._settings, device)
+        return self._loaded[resolution]
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Images of one size, and the labels of each batch to classify."""
+
+    batches: PassBatches
+    labels: Sequence[Tensor]
+
+
+def _load(data: ImageData, settings: ScoreSettings, device: torch.device) -> _Images:
+    images, labels = sample_of(data, "search-validation", settings.images)
+    calibration, _ = sample_of(data, "train", settings.recalibration_images)
+    batches = PassBatches(
+        # Of equal size, as each counts alike; and batch norm refuses a single last image.
+        list(calibration.to(device).tensor_split(-(-len(calibration) // _BATCH))),
+        list(images.to(device).split(_BATCH)),
+    )
+    return _Images(batches, labels.to(device).split(_BATCH))
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,35 @@ def shared_macs_speedup(architectures: Iterable[Architecture]) -> float:
     return alone / sum(together.values())
 
 
+def shares(architectures: Iterable[Architecture], count: int) -> list[list[Architecture]]:
+    """Divides networks among processes; those that begin alike stay together.
+
+    Args:
+        architectures: Of any input sizes; one that stands twice is in one share, once.
+        count: Most shares.
+
+    Returns:
+        Shares of about equal MACs, as computing each of them together takes; none is empty.
+    """
+    ordered = sorted(dict.fromkeys(architectures), key=_steps)
+    ends = list(accumulate(_macs_of_own(ordered)))
+    divided: list[list[Architecture]] = [[] for _ in range(count)]
+    for architecture, start, end in zip(ordered, [0, *ends], ends, strict=False):
+        middle = (start + end) / 2
+        divided[int(count * middle / ends[-1])].append(architecture)
+    return [share for share in divided if share]
+
+
+def _macs_of_own(ordered: Sequence[Architecture]) -> Iterator[int]:
+    """MACs of each of the sorted networks behind what it shares with the one before."""
+    before: tuple[str, ...] = ()
+    for architecture in ordered:
+        steps = _steps(architecture)
+        own = list(architecture.operators())[_num_shared(before, steps) :]
+        yield sum(operator_macs(placed.spec) for placed in own)
+        before = steps
+
+
 class _Stack:
     """Outputs of the leading blocks that the last network evaluated shares with later ones.
 

@@ -133,9 +133,13 @@ class ScoreSettings(BaseModel):
     Attributes:
         images: Images of search-validation it is scored on; the same ones for every candidate.
         recalibration_images: Training images its batch-norm statistics are taken from.
+        workers: Processes that score at once; the scores do not depend on it. None: one for each
+            CPU core this process may use, at most 8; on a GPU one. Each holds the hypernetwork and
+            the images in memory.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: int = Field(default=2000, ge=1)
     recalibration_images: int = Field(default=1024, ge=2)
+    workers: int | None = Field(default=None, ge=1)

@@ -81,7 +81,7 @@ def test_why_measuring_stopped_and_how_steady_the_machine_was(page: Element) -> 
 
 def test_a_stage_that_kept_no_steadiness_says_so(inputs: ReportInputs) -> None:
     assert inputs.verify is not None
-    verify = inputs.verify.model_copy(update={"steadiness": None})
+    verify = inputs.verify.model_copy(update={"steadiness": {}})
     method = words(read_html(render(inputs.model_copy(update={"verify": verify}))), "method")
     assert "verify not recorded – – – – – –" in method
 

@@ -31,7 +31,7 @@ def infeasible() -> ReportInputs:
         "success": False,
         "ranking": (),
         "front": (),
-        "best_by_generation": (None, None),
+        "hypervolume": (),
         "message": "the nearest network takes 0.21 ms (made up)",
         "evaluated": tuple(
             c.model_copy(update={"violation": 3.0}) for c in full.search.evaluated[:20]
@@ -275,7 +275,7 @@ def test_one_epoch_one_generation_one_candidate(inputs: ReportInputs) -> None:
     train = inputs.train.model_copy(update={"epochs": inputs.train.epochs[:1]})
     search = inputs.search.model_copy(
         update={
-            "best_by_generation": (81.0,),
+            "hypervolume": (0.41,),
             "evaluated": inputs.search.evaluated[:1],
             "front": (0,),
             "ranking": (0,),

@@ -6,7 +6,6 @@ import torch
 from pipeline.errors import ArchitectureError, DataError
 from pipeline.space import Architecture, SearchSpace
 from pipeline.supernet import Supernet
-from pipeline.training import evaluation
 from pipeline.training.evaluation import HypernetworkScorer, tally
 from pipeline.training.image_data import ImageData
 from pipeline.training.recalibration import recalibrate_batch_norm
@@ -86,11 +85,9 @@ def test_scores_together_are_those_alone(
     supernet: Supernet,
     small: Architecture,
     digits: ImageData,
-    monkeypatch: pytest.MonkeyPatch,
     most_kept_bytes: int,
 ):
-    monkeypatch.setattr(evaluation, "_MOST_KEPT_BYTES", most_kept_bytes)
-    score = HypernetworkScorer(supernet, digits, SETTINGS)
+    score = HypernetworkScorer(supernet, digits, SETTINGS, most_kept_bytes=most_kept_bytes)
     asked, told = [*_others(small), small], []
     scores = score.scores(asked, lambda *it: told.append(it))
     assert scores == [score(architecture) for architecture in asked]
@@ -118,13 +115,53 @@ def test_what_was_scored_before_an_error_was_told(
     assert told == [(architecture, score(architecture)) for architecture, _ in told]
 
 
-def test_a_network_of_another_size_is_refused(
+def test_each_network_is_scored_at_its_own_size(
     supernet: Supernet, small: Architecture, digits: ImageData
 ):
-    score = HypernetworkScorer(supernet, digits, SETTINGS)
-    with pytest.raises(ArchitectureError, match="on images of 32 pixels; expected 64") as caught:
-        score.scores([small, small.model_copy(update={"resolution": 64})])
-    assert caught.value.hint == "open the data set at 64 pixels"
+    """Whatever size the data was opened at, and in whatever order sizes are asked for."""
+    large = small.model_copy(update={"resolution": 64})
+    other = small.model_copy(update={"stages": (("mb6_5x5",),) * 5})
+    score = HypernetworkScorer(supernet, digits.at(96), SETTINGS, resolutions=(32, 64))
+    asked, told = [large, small, other, large], []
+    scores = score.scores(asked, lambda *it: told.append(it))
+    expected = [HypernetworkScorer(supernet, digits.at(it.resolution), SETTINGS) for it in asked]
+    assert scores == [alone(it) for alone, it in zip(expected, asked, strict=True)]
+    assert dict(told) == dict(zip(asked, scores, strict=True))
+    assert len(told) == 3
+
+
+def test_images_of_a_size_are_loaded_when_asked_for(
+    supernet: Supernet, small: Architecture, digits: ImageData, monkeypatch: pytest.MonkeyPatch
+):
+    opened: list[int] = []
+    at = type(digits).at
+    monkeypatch.setattr(
+        type(digits), "at", lambda self, size: opened.append(size) or at(self, size)
+    )
+    score = HypernetworkScorer(supernet, digits, SETTINGS, resolutions=(32, 64))
+    assert opened == []
+    score(small)
+    score(small.model_copy(update={"resolution": 64}))
+    score(small)
+    assert opened == [32, 64]
+
+
+@pytest.mark.parametrize(
+    ("resolutions", "expected"), [(None, "trained at: 32$"), ((32, 96), "trained at: 32, 96$")]
+)
+def test_a_size_it_was_not_trained_at_is_refused(
+    supernet: Supernet,
+    small: Architecture,
+    digits: ImageData,
+    resolutions: tuple[int, ...] | None,
+    expected: str,
+):
+    score, told = HypernetworkScorer(supernet, digits, SETTINGS, resolutions=resolutions), []
+    asked = [small, small.model_copy(update={"resolution": 64})]
+    with pytest.raises(ArchitectureError, match=f"images of 64 pixels.*{expected}") as caught:
+        score.scores(asked, lambda *it: told.append(it))
+    assert caught.value.hint == "add 64 to train.resolutions, and train again"
+    assert told == []
 
 
 def test_one_calibration_image_beyond_full_batches_is_no_batch_of_its_own(

@@ -12,12 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pipeline.cost import operator_macs
+from pipeline.cost import architecture_cost, operator_macs
 from pipeline.errors import ArchitectureError
 from pipeline.space import Architecture, SearchSpace, get_space
 from pipeline.supernet import Supernet
 from pipeline.training.image_data import ImageData
-from pipeline.training.prefix_cache import PassBatches, evaluate_together, shared_macs_speedup
+from pipeline.training.prefix_cache import (
+    PassBatches,
+    evaluate_together,
+    shared_macs_speedup,
+    shares,
+)
 from pipeline.training.small_maps import SmallMaps
 
 SPACE = get_space("cream").narrowed(max_depth=2, operators=["mb4_3x3", "mb6_5x5"])
@@ -288,3 +293,29 @@ def test_one_network_and_one_network_twice_allow_nothing():
 def test_networks_at_different_sizes_share_nothing():
     (one,) = generation(1, seed=0)
     assert shared_macs_speedup([one, one.model_copy(update={"resolution": 64})]) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 30])
+def test_shares_hold_each_network_once_and_keep_those_alike_together(count: int):
+    architectures = generation(24, seed=3)
+    divided = shares([*architectures, *architectures[:3]], count)
+    assert 0 < len(divided) <= count
+    assert all(divided)
+    together = [architecture for share in divided for architecture in share]
+    assert len(together) == len(set(together))
+    assert set(together) == set(architectures)
+    # At a border a beginning may be computed twice, and no network has more than 12 blocks.
+    computed = sum(len(_distinct_prefixes(share)) for share in divided)
+    assert computed <= len(_distinct_prefixes(together)) + 12 * (len(divided) - 1)
+
+
+def test_shares_are_as_much_work():
+    architectures = generation(60, seed=5)
+    architectures += [it.model_copy(update={"resolution": 64}) for it in architectures[:20]]
+    macs = [
+        sum(architecture_cost(it).macs for it in share) / shared_macs_speedup(share)
+        for share in shares(architectures, 3)
+    ]
+    assert len(macs) == 3
+    assert max(macs) < 1.2 * min(macs)
+    assert shares([], 3) == []

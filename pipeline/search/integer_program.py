@@ -1,0 +1,220 @@
+"""The best network within limits, and the nearest one to them, by integer programs with a proof.
+
+One binary variable says whether a slot holds an operator. Costs and the surrogate are sums over
+slots, so this is a knapsack with several limits, in which each slot chooses at most one operator
+and a stage fills from its first slot on. HiGHS solves it by branch and bound; where it is stopped
+early its bound still holds. Margins for uncertainty are convex, not linear: tangents are added
+until the network found is truly within them (outer approximation, Duran & Grossmann, 1986).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+
+from pipeline.encoding import Floats, Rows, SlotTable
+from pipeline.errors import PipelineError
+from pipeline.search.constraints import has_margin
+from pipeline.search.linear import Cuts, LinearLimit, by_size, linear_limits, times
+from pipeline.search.problem import Problem
+
+_SECONDS = 20.0
+"""For one program; ordinary ones take less than one."""
+_ROUNDS = 40
+"""Programs that follow each other because the network found is outside the true limits."""
+_TOLERANCE = 1e-6
+"""How far, relative to a limit, a solver's numbers may be off."""
+_INFEASIBLE, _OPTIMAL, _STOPPED = 2, 0, 1
+
+
+@dataclass(frozen=True)
+class Proved:
+    """A network and what is proved about all others.
+
+    Attributes:
+        row: Shape (1 + slots,).
+        value: What was optimised: the surrogate in percent, or the violation.
+        bound: No network within the limits has a better value.
+    """
+
+    row: Rows
+    value: float
+    bound: float
+
+
+def best_within(
+    problem: Problem, surrogates: Mapping[int, SlotTable], cuts: Cuts
+) -> Proved | None:
+    """The network of highest surrogate within all limits, over all input sizes.
+
+    Args:
+        problem: The request.
+        surrogates: Accuracy in percent as a sum over slots, by input size.
+        cuts: Grows by the tangents that were needed.
+
+    Returns:
+        None where no network is within the limits, which is then proved.
+    """
+    answers = [
+        found
+        for _, surrogate in by_size(problem, surrogates)
+        if (found := least_within(problem, times(surrogate, -1.0), cuts))
+    ]
+    if not answers:
+        return None
+    best = min(answers, key=lambda found: found.value)
+    return Proved(best.row, -best.value, -min(found.bound for found in answers))
+
+
+def nearest(problem: Problem, cuts: Cuts) -> Proved:
+    """The network with the smallest violation of the limits, over all input sizes.
+
+    Args:
+        problem: The request.
+        cuts: Grows by the tangents that were needed.
+
+    Returns:
+        Its violation is 0 where it is within the limits.
+    """
+    answers = [_nearest_at(problem, size, cuts) for size in problem.tables.resolutions]
+    best = min(answers, key=lambda found: found.value)
+    return Proved(best.row, best.value, min(found.bound for found in answers))
+
+
+def least_within(problem: Problem, objective: SlotTable, cuts: Cuts) -> Proved | None:
+    """The network within all limits whose sum is least, at the objective's input size.
+
+    Returns:
+        None where no network is within the limits, which is then proved.
+
+    Raises:
+        PipelineError: The limits leave so little that rounding decides.
+    """
+    size, program = objective.resolution, _Program(objective)
+    bound = -np.inf
+    for _ in range(_ROUNDS):
+        solution = program.minimise(objective.values, linear_limits(problem, size, cuts))
+        if solution is None:
+            return None
+        row, least = solution
+        # A network that was excluded on the way is outside the limits: bounds only rise.
+        bound = max(bound, objective.fixed + least)
+        if problem.violation(row[None])[0] <= 0:
+            value = float(objective.totals(row[None])[0])
+            return Proved(row, value, min(bound, value))
+        _exclude(problem, row, cuts, program)
+    raise PipelineError(
+        f"no network within all limits was found at {size} pixels in {_ROUNDS} integer programs",
+        hint="limits this close to each other leave hardly anything; loosen one a little",
+    )
+
+
+def _nearest_at(problem: Problem, size: int, cuts: Cuts) -> Proved:
+    program = _Program(problem.tables.sums[size][problem.latency])
+    found, bound = Proved(np.zeros(0, dtype=np.int16), np.inf, 0.0), 0.0
+    for _ in range(_ROUNDS):
+        solution = program.loosen(linear_limits(problem, size, cuts))
+        if solution is None:
+            break
+        row, loosened = solution
+        bound = max(bound, loosened)
+        violation = float(problem.violation(row[None])[0])
+        if violation < found.value:
+            found = Proved(row, violation, bound)
+        if found.value <= bound + _TOLERANCE:
+            break
+        _exclude(problem, row, cuts, program)
+    return Proved(found.row, found.value, min(bound, found.value))
+
+
+def _exclude(problem: Problem, row: Rows, cuts: Cuts, program: _Program) -> None:
+    if has_margin(problem.limits):
+        cuts.add(problem, row)
+    program.exclude(row)
+
+
+class _Program:
+    """The networks of one input size as binary variables."""
+
+    def __init__(self, like: SlotTable) -> None:
+        self._resolution = like.resolution
+        self._slots, codes = like.values.shape
+        self._operators = codes - 1
+        self._depth = like.max_depth
+        self._excluded: list[Floats] = []
+
+    def minimise(
+        self, values: Floats, limits: Sequence[LinearLimit]
+    ) -> tuple[Rows, float] | None:
+        """A network with the smallest sum of values.
+
+        Args:
+            values: Shape (slots, 1 + operators); code 0 counts nothing.
+            limits: All hold, to the solver's tolerance.
+
+        Returns:
+            The row and a lower bound of the sum over all networks; None where there is no network.
+        """
+        objective = np.append(values[:, 1:].ravel(), 0.0)
+        return self._solve(objective, limits, loosened=0.0)
+
+    def loosen(self, limits: Sequence[LinearLimit]) -> tuple[Rows, float] | None:
+        """A network for which limits have to be loosened least; and by how much, at least."""
+        objective = np.append(np.zeros(self._slots * self._operators), 1.0)
+        return self._solve(objective, limits, loosened=np.inf)
+
+    def exclude(self, row: Rows) -> None:
+        """Leaves one network out from now on."""
+        codes = np.arange(1, self._operators + 1)
+        self._excluded.append(np.asarray((row[1:, None] == codes).astype(float).ravel()))
+
+    def _solve(
+        self, objective: Floats, limits: Sequence[LinearLimit], *, loosened: float
+    ) -> tuple[Rows, float] | None:
+        binary = np.append(np.ones(len(objective) - 1), 0.0)
+        scale = np.abs(objective).max() or 1.0
+        answer = milp(
+            objective / scale,
+            constraints=[*self._structure(), *map(self._limit, limits), *self._exclusions()],
+            integrality=binary,
+            bounds=Bounds(0.0, np.append(binary[:-1], loosened)),
+            options={"time_limit": _SECONDS, "mip_rel_gap": 0.0},
+        )
+        if answer.status == _INFEASIBLE:
+            return None
+        if answer.status not in (_OPTIMAL, _STOPPED) or answer.x is None:
+            raise PipelineError(
+                f"the integer program ended without an answer: {answer.message}",
+                hint="loosen a limit, or narrow the space (space.max_depth)",
+            )
+        return self._row(answer.x), float(scale * answer.mip_dual_bound)
+
+    def _limit(self, limit: LinearLimit) -> LinearConstraint:
+        scale = abs(limit.at_most) or 1.0
+        weights = np.append(limit.table.values[:, 1:].ravel(), -limit.slack) / scale
+        return LinearConstraint(weights, -np.inf, (limit.at_most - limit.table.fixed) / scale)
+
+    def _structure(self) -> list[LinearConstraint]:
+        """At most one operator a slot, one in a stage's first, and none after an empty slot."""
+        holds = np.repeat(np.eye(self._slots), self._operators, axis=1)
+        holds = np.column_stack([holds, np.zeros(self._slots)])
+        first = np.arange(self._slots) % self._depth == 0
+        found = [LinearConstraint(holds, first.astype(float), 1.0)]
+        if self._depth > 1:
+            after = np.flatnonzero(~first)
+            found.append(LinearConstraint(holds[after] - holds[after - 1], -np.inf, 0.0))
+        return found
+
+    def _exclusions(self) -> list[LinearConstraint]:
+        return [
+            LinearConstraint(np.append(2 * chosen - 1, 0.0), -np.inf, chosen.sum() - 1)
+            for chosen in self._excluded
+        ]
+
+    def _row(self, x: Floats) -> Rows:
+        chosen = x[:-1].reshape(self._slots, self._operators)
+        codes = np.where(chosen.max(axis=1) > 0.5, 1 + chosen.argmax(axis=1), 0)
+        return np.concatenate([[self._resolution], codes]).astype(np.int16)
