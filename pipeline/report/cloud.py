@@ -141,15 +141,19 @@ def _published(panel: Panel, marks: tuple[PublishedMark, ...], axis: Axis) -> It
 
 
 def _name(panel: Panel, name: str, x: float, y: float, taken: list[_Box]) -> Markup:
-    """A name beside its mark, or above, where it meets no other one."""
+    """A name beside its mark, above or below, where it meets no other one."""
     width = _SMALL_LETTER * len(name)
-    places = [(x + 9, y + 4), (x - 9 - width, y + 4)]
-    places += [(x - width / 2, y - 10), (x - width / 2, y + 18)]
+    middle = min(max(x - width / 2, panel.left), panel.right - width)
+    places = [(x + 9, y + 4), (x - 9 - width, y + 4), (middle, y - 10), (middle, y + 18)]
     places += [(x + 6, y - 8), (x - 6 - width, y - 8), (x + 6, y + 16), (x - 6 - width, y + 16)]
+    places.append((middle, y - 24))
     inside = [
-        place for place in places if panel.left <= place[0] and place[0] + width <= panel.right
-    ] or [(panel.right - width, y - 10)]
-    left, base = next((place for place in inside if not _meets(place, width, taken)), inside[0])
+        (left, base)
+        for left, base in places
+        if panel.left <= left and left + width <= panel.right and base < panel.bottom
+    ]
+    free = (place for place in inside if not _meets(place, width, taken))
+    left, base = next(free, (middle, y - 10))
     taken.append((left, base - 11, left + width, base + 3))
     return svg.text(left, base, name, "published-label")
 

@@ -19,6 +19,7 @@ from pipeline.report.inputs import ReportInputs
 from pipeline.report.summary import Summary, winner_index
 
 _LATENCIES = ("#~Predicted when chosen", "#Measured", "#Error", "#Room")
+_SIDE_BY_SIDE = ("#~Predicted when chosen", "#Measured", "#Room")
 _NONE = Cell("–")
 
 
@@ -95,12 +96,13 @@ def _table(verify: VerifyRecord, targets: tuple[str, ...], winner: int | None) -
 def _latency_table(verify: VerifyRecord, target: str, winner: int | None) -> Table:
     limit = verify.limits.latency_ms.get(target)
     rows = tuple(
-        (Cell(str(index + 1), index), *_latency_cells(verified, target, limit))
+        (Cell(str(index + 1), index), guess, measured, room)
         for index, verified in enumerate(verify.candidates)
+        for guess, measured, _, room in (_latency_cells(verified, target, limit),)
     )
     bound = "no limit" if limit is None else f"limit {limit_ms(limit)}"
     caption = f"The same on {target}, {bound}."
-    return Table(caption, columns("#Rank", *_LATENCIES), rows, _marked(winner))
+    return Table(caption, columns("#Rank", *_SIDE_BY_SIDE), rows, _marked(winner))
 
 
 def _marked(winner: int | None) -> frozenset[int]:

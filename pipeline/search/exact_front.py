@@ -18,68 +18,58 @@ promising are dropped, and how far above the front they might have come is told 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.encoding import Floats, Rows, SlotTable
-from pipeline.search.integer_program import least_within
-from pipeline.search.linear import Cuts, linear_limits, times
+from pipeline.search.front_refinement import refined
+from pipeline.search.integer_program import least_of_sums
+from pipeline.search.linear import Cuts, LinearLimit, linear_limits, times
 from pipeline.search.problem import Problem
 from pipeline.search.relaxation import Bounds, Relaxation, relaxation
 from pipeline.search.stage_options import Options, stage_options
+from pipeline.search.surrogate_front import SAME, ExactFront, front_of, no_rows, rises
 
 _BEAM_PAIRS = (1_000_000, 2_000_000)
 """Pairs of a partial network and a stage's option that each first pass looks at in a stage."""
 _MOST_PAIRS = 8_000_000
 """Pairs of a partial network and the next stage's options that are looked at in all."""
+_FROM_BEAM = 300
+"""Networks that the first pass keeps at its end, for each set of multipliers."""
 _COMPARED = 30_000
 """Most that are compared with each other: beyond, that takes longer than it saves."""
 _AT_ONCE = 400_000
 """Pairs of a partial network and a stage's option that are looked at together."""
-_SAME = 1e-9
-"""Points of surrogate that count as equal."""
-
-_Booleans = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class ExactFront:
-    """Networks that none within the limits beats in surrogate and latency at once.
-
-    Attributes:
-        rows: Shape (n, 1 + slots), fastest first; none where nothing is within the limits.
-        surrogate_percent: Shape (n,), rising.
-        latency_ms: Predicted on the searched target, shape (n,), rising.
-        gap_percent: Most points by which an unknown network could lie above the front; 0 where the
-            front is proved.
-    """
-
-    rows: Rows
-    surrogate_percent: Floats
-    latency_ms: Floats
-    gap_percent: float
 
 
 def exact_front(problem: Problem, surrogate: SlotTable, cuts: Cuts) -> ExactFront:
     """The front at the surrogate's input size.
 
+    Lower limits, and the curvature of margins, are left out at first: with them hardly anything
+    beats anything else. Where networks of that front turn out to be outside the true limits,
+    integer programs at latencies in between put the true front in their place.
+
     Args:
         problem: The request.
         surrogate: Accuracy in percent as a sum over slots.
-        cuts: Tangents of the uncertainties where limits have a margin; without enough of them the
-            front has a gap.
+        cuts: Tangents of the uncertainties; grows by those that were needed.
     """
     size = surrogate.resolution
     latency = problem.tables.sums[size][problem.latency]
-    limits = linear_limits(problem, size, cuts)
-    tables = [times(surrogate, -1.0), latency, *(limit.table for limit in limits)]
-    tables = [table.on_grid() for table in tables]
-    at_most = [np.inf, problem.tables.reachable[size][problem.latency][1]]
-    at_most += [limit.at_most for limit in limits]
-    search = _Search(problem, surrogate, cuts, tables, np.array(at_most))
-    return search.front()
+    limits = [one for one in linear_limits(problem, size, cuts) if not one.is_least]
+    fastest = least_of_sums(latency, limits)
+    if fastest is None:
+        return front_of(problem, surrogate, no_rows(surrogate))
+    search = _Search(surrogate, latency, limits, problem.tables.reachable[size][problem.latency][1])
+    rows, gap = search.front(fastest)
+    outer = front_of(problem, surrogate, rows)
+    inside = rows[problem.violation(rows) <= 0]
+    found = front_of(problem, surrogate, inside)
+    if not np.array_equal(found.rows, outer.rows):
+        found = refined(problem, surrogate, cuts, outer, found)
+    return replace(found, gap_percent=max(gap, found.gap_percent))
 
 
 class _Search:
@@ -87,65 +77,65 @@ class _Search:
 
     def __init__(
         self,
-        problem: Problem,
         surrogate: SlotTable,
-        cuts: Cuts,
-        tables: list[SlotTable],
-        at_most: Floats,
+        latency: SlotTable,
+        limits: Sequence[LinearLimit],
+        slowest_ms: float,
     ) -> None:
-        self._problem, self._cuts = problem, cuts
-        self._surrogate = surrogate
-        self._latency = problem.tables.sums[surrogate.resolution][problem.latency]
+        tables = [times(surrogate, -1.0), latency, *(limit.table for limit in limits)]
+        tables = [table.on_grid() for table in tables]
+        self._tables = tables
         self._fixed = np.array([table.fixed for table in tables])
+        at_most = np.array([np.inf, slowest_ms, *(limit.at_most for limit in limits)])
         # A hair more, so that rounding to the grid excludes nothing; the true limits decide.
         self._at_most = at_most - self._fixed + 1e-9 * np.maximum(1.0, np.abs(at_most))
         self._options = stage_options(tables)
         least = np.array([options.sums.min(axis=0) for options in self._options])
-        self._least_after = np.cumsum(least[::-1], axis=0)[::-1]
-        self._least_after = np.vstack([self._least_after[1:], np.zeros(len(tables))])
+        least_from = np.cumsum(least[::-1], axis=0)[::-1]
+        self._least_after = np.vstack([least_from[1:], np.zeros(len(tables))])
 
-    def front(self) -> ExactFront:
-        fastest = least_within(self._problem, self._latency, self._cuts)
+    def front(self, fastest: Rows) -> tuple[Rows, float]:
+        """The front's networks and others near it; and how far others might lie above.
+
+        Args:
+            fastest: The fastest network there is.
+        """
+        known = fastest[None]
         relaxed = relaxation([o.sums for o in self._options], self._at_most)
-        if relaxed is None or fastest is None:
-            return self._told(self._rows(self._options[0].codes[:0]), 0.0)
-        known = fastest.row[None]
+        if relaxed is None:
+            return known, 0.0
         for pairs in _BEAM_PAIRS:
-            known = np.concatenate([known, self._feasible(self._beam(relaxed, pairs))])
-            bounds = self._bounds(relaxed, known, fastest.bound)
+            known = np.concatenate([known, self._beam(relaxed, pairs)])
+            bounds = self._bounds(relaxed, known)
             self._options = [
-                options.chosen(np.flatnonzero(bounds.of_options(options.sums, stage) > _SAME))
+                options.chosen(np.flatnonzero(bounds.of_options(options.sums, stage) > SAME))
                 for stage, options in enumerate(self._options)
             ]
         labels, gap = self._sweep(bounds)
-        rows = np.concatenate([known, self._feasible(self._rows(labels.codes))])
-        found = self._told(rows, gap)
-        return ExactFront(
-            found.rows,
-            found.surrogate_percent,
-            found.latency_ms,
-            max(gap, self._above(found, labels)),
-        )
+        return np.concatenate([known, self._rows(labels.codes)]), gap
 
     def _beam(self, relaxed: Relaxation, most_pairs: int) -> Rows:
         """Networks made of the partial networks that look best under some multipliers."""
         labels = self._options[0]
         for stage in range(1, len(self._options)):
             if not len(labels) or not len(self._options[stage]):
-                return self._rows(self._options[0].codes[:0])
+                return no_rows(self._tables[0])
             worth = relaxed.losses(labels.sums)[:, :-1]
             most = most_pairs // (len(self._options[stage]) * worth.shape[1])
             labels = labels.chosen(_best_of_each(worth, max(2, most)))
             labels = self._extended(labels, stage, *self._within(labels, stage, slice(None)))
-        return self._rows(labels.chosen(_best_of_each(relaxed.losses(labels.sums)[:, :-1], 300)).codes)
+        worth = relaxed.losses(labels.sums)[:, :-1]
+        return self._rows(labels.chosen(_best_of_each(worth, _FROM_BEAM)).codes)
 
-    def _bounds(self, relaxed: Relaxation, known: Rows, fastest_ms: float) -> Bounds:
-        front = self._told(known, 0.0)
-        return relaxed.against(
-            front.latency_ms - self._fixed[1],
-            -front.surrogate_percent - self._fixed[0],
-            fastest_ms - self._fixed[1],
+    def _bounds(self, relaxed: Relaxation, known: Rows) -> Bounds:
+        """The relaxation against the front of known networks."""
+        loss, latency = (
+            table.totals(known) - fixed
+            for table, fixed in zip(self._tables[:2], self._fixed[:2], strict=True)
         )
+        order = np.lexsort((loss, latency))
+        kept = order[rises(-loss[order])]
+        return relaxed.against(latency[kept], loss[kept])
 
     def _sweep(self, bounds: Bounds) -> tuple[Options, float]:
         """All networks that may still improve on the known front."""
@@ -183,7 +173,7 @@ class _Search:
                 promise = bounds.improvement(sums)
             else:
                 promise = bounds.most_improvement(sums, stage, self._least_after[stage, 1])
-            keeps = promise > _SAME
+            keeps = promise > SAME
             pieces.append((sums[keeps], pairs[keeps]))
         sums, pairs = (np.concatenate(part) for part in zip(*pieces, strict=True))
         return self._extended(labels, stage, sums, pairs)
@@ -206,32 +196,8 @@ class _Search:
         return Options(sums, np.hstack([labels.codes[before], options.codes[option]]))
 
     def _rows(self, codes: NDArray[np.int8]) -> Rows:
-        sizes = np.full((len(codes), 1), self._surrogate.resolution, dtype=np.int16)
+        sizes = np.full((len(codes), 1), self._tables[0].resolution, dtype=np.int16)
         return np.hstack([sizes, codes.astype(np.int16)])
-
-    def _feasible(self, rows: Rows) -> Rows:
-        width = 1 + len(self._surrogate.values)
-        if rows.shape[1] != width or not len(rows):
-            return np.empty((0, width), dtype=np.int16)
-        return rows[self._problem.violation(rows) <= 0]
-
-    def _told(self, rows: Rows, gap: float) -> ExactFront:
-        if rows.shape[1] != 1 + len(self._surrogate.values):
-            rows = np.empty((0, 1 + len(self._surrogate.values)), dtype=np.int16)
-        accuracy = self._surrogate.totals(rows)
-        latency = self._problem.tables(rows)[self._problem.latency] if len(rows) else accuracy
-        order = np.lexsort((-accuracy, latency))
-        kept = order[rises(accuracy[order])]
-        return ExactFront(rows[kept], accuracy[kept], latency[kept], gap)
-
-    def _above(self, found: ExactFront, labels: Options) -> float:
-        """How far networks within the relaxed limits, but not the true ones, are above."""
-        if not len(labels) or not len(found.rows):
-            return 0.0
-        place = np.searchsorted(found.latency_ms - self._fixed[1], labels.sums[:, 1], "right") - 1
-        below = found.surrogate_percent[np.maximum(place, 0)]
-        above = -labels.sums[:, 0] - self._fixed[0] - below
-        return max(0.0, float(above.max()))
 
 
 def _best_of_each(worth: Floats, most: int) -> NDArray[np.intp]:
@@ -239,20 +205,3 @@ def _best_of_each(worth: Floats, most: int) -> NDArray[np.intp]:
     if most >= len(worth):
         return np.arange(len(worth))
     return np.unique(np.argpartition(worth, most, axis=0)[:most])
-
-
-def rises(values: Floats) -> _Booleans:
-    """Where a value is more than all before it; shape (n,)."""
-    before = np.concatenate([[-np.inf], np.maximum.accumulate(values)])[:-1]
-    return np.asarray(values > before + _SAME)
-
-
-def joined_fronts(fronts: Sequence[ExactFront]) -> ExactFront:
-    """One front over several input sizes."""
-    rows = np.concatenate([front.rows for front in fronts])
-    accuracy = np.concatenate([front.surrogate_percent for front in fronts])
-    latency = np.concatenate([front.latency_ms for front in fronts])
-    order = np.lexsort((-accuracy, latency))
-    kept = order[rises(accuracy[order])]
-    gap = max(front.gap_percent for front in fronts)
-    return ExactFront(rows[kept], accuracy[kept], latency[kept], gap)

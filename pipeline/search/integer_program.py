@@ -26,7 +26,9 @@ _SECONDS = 20.0
 _ROUNDS = 40
 """Programs that follow each other because the network found is outside the true limits."""
 _TOLERANCE = 1e-6
-"""How far, relative to a limit, a solver's numbers may be off."""
+"""How far, relative to a limit, the solver's networks may be beyond it. One that is leads to a
+limit that is tighter by as much, so a network closer to its limit than that can be missed; the
+bound then says so."""
 _INFEASIBLE, _OPTIMAL, _STOPPED = 2, 0, 1
 
 
@@ -84,8 +86,16 @@ def nearest(problem: Problem, cuts: Cuts) -> Proved:
     return Proved(best.row, best.value, min(found.bound for found in answers))
 
 
-def least_within(problem: Problem, objective: SlotTable, cuts: Cuts) -> Proved | None:
+def least_within(
+    problem: Problem, objective: SlotTable, cuts: Cuts, also: Sequence[LinearLimit] = ()
+) -> Proved | None:
     """The network within all limits whose sum is least, at the objective's input size.
+
+    Args:
+        problem: The request.
+        objective: What is summed.
+        cuts: Grows by the tangents that were needed.
+        also: Limits beside those of the request; they hold to the solver's tolerance.
 
     Returns:
         None where no network is within the limits, which is then proved.
@@ -94,22 +104,33 @@ def least_within(problem: Problem, objective: SlotTable, cuts: Cuts) -> Proved |
         PipelineError: The limits leave so little that rounding decides.
     """
     size, program = objective.resolution, _Program(objective)
-    bound = -np.inf
+    bound, tightened = -np.inf, 0.0
     for _ in range(_ROUNDS):
-        solution = program.minimise(objective.values, linear_limits(problem, size, cuts))
+        limits = [*linear_limits(problem, size, cuts), *also]
+        solution = program.minimise(objective.values, [one.tightened(tightened) for one in limits])
         if solution is None:
             return None
         row, least = solution
-        # A network that was excluded on the way is outside the limits: bounds only rise.
-        bound = max(bound, objective.fixed + least)
-        if problem.violation(row[None])[0] <= 0:
+        if not tightened:
+            bound = max(bound, objective.fixed + least)
+        violation = problem.violation(row[None])[0]
+        if violation <= 0:
             value = float(objective.totals(row[None])[0])
             return Proved(row, value, min(bound, value))
-        _exclude(problem, row, cuts, program)
+        if violation < 10 * _TOLERANCE:
+            tightened += 2 * _TOLERANCE
+        if has_margin(problem.limits):
+            cuts.add(problem, row)
     raise PipelineError(
         f"no network within all limits was found at {size} pixels in {_ROUNDS} integer programs",
         hint="limits this close to each other leave hardly anything; loosen one a little",
     )
+
+
+def least_of_sums(objective: SlotTable, limits: Sequence[LinearLimit]) -> Rows | None:
+    """The network whose sum is least within linear limits; None where there is no network."""
+    solution = _Program(objective).minimise(objective.values, limits)
+    return None if solution is None else solution[0]
 
 
 def _nearest_at(problem: Problem, size: int, cuts: Cuts) -> Proved:
@@ -126,14 +147,10 @@ def _nearest_at(problem: Problem, size: int, cuts: Cuts) -> Proved:
             found = Proved(row, violation, bound)
         if found.value <= bound + _TOLERANCE:
             break
-        _exclude(problem, row, cuts, program)
-    return Proved(found.row, found.value, min(bound, found.value))
-
-
-def _exclude(problem: Problem, row: Rows, cuts: Cuts, program: _Program) -> None:
-    if has_margin(problem.limits):
+        if not has_margin(problem.limits):
+            break
         cuts.add(problem, row)
-    program.exclude(row)
+    return Proved(found.row, found.value, min(bound, found.value))
 
 
 class _Program:
@@ -144,7 +161,6 @@ class _Program:
         self._slots, codes = like.values.shape
         self._operators = codes - 1
         self._depth = like.max_depth
-        self._excluded: list[Floats] = []
 
     def minimise(
         self, values: Floats, limits: Sequence[LinearLimit]
@@ -166,11 +182,6 @@ class _Program:
         objective = np.append(np.zeros(self._slots * self._operators), 1.0)
         return self._solve(objective, limits, loosened=np.inf)
 
-    def exclude(self, row: Rows) -> None:
-        """Leaves one network out from now on."""
-        codes = np.arange(1, self._operators + 1)
-        self._excluded.append(np.asarray((row[1:, None] == codes).astype(float).ravel()))
-
     def _solve(
         self, objective: Floats, limits: Sequence[LinearLimit], *, loosened: float
     ) -> tuple[Rows, float] | None:
@@ -178,7 +189,7 @@ class _Program:
         scale = np.abs(objective).max() or 1.0
         answer = milp(
             objective / scale,
-            constraints=[*self._structure(), *map(self._limit, limits), *self._exclusions()],
+            constraints=[*self._structure(), *map(self._limit, limits)],
             integrality=binary,
             bounds=Bounds(0.0, np.append(binary[:-1], loosened)),
             options={"time_limit": _SECONDS, "mip_rel_gap": 0.0},
@@ -207,12 +218,6 @@ class _Program:
             after = np.flatnonzero(~first)
             found.append(LinearConstraint(holds[after] - holds[after - 1], -np.inf, 0.0))
         return found
-
-    def _exclusions(self) -> list[LinearConstraint]:
-        return [
-            LinearConstraint(np.append(2 * chosen - 1, 0.0), -np.inf, chosen.sum() - 1)
-            for chosen in self._excluded
-        ]
 
     def _row(self, x: Floats) -> Rows:
         chosen = x[:-1].reshape(self._slots, self._operators)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.encoding import Rows, SlotTable
 from pipeline.search.constraints import Bound, bounds
@@ -19,11 +19,17 @@ class LinearLimit:
         at_most: Its limit.
         slack: What the limit grows by where each limit of the request is loosened by its whole
             value, as when looking for the nearest network.
+        is_least: Whether the request's limit is a lower one; table and limit are negative then.
     """
 
     table: SlotTable
     at_most: float
     slack: float
+    is_least: bool = False
+
+    def tightened(self, share: float) -> LinearLimit:
+        """The limit, tighter by a share of it."""
+        return replace(self, at_most=self.at_most - share * abs(self.at_most))
 
 
 @dataclass
@@ -63,7 +69,7 @@ def linear_limits(problem: Problem, size: int, cuts: Cuts) -> list[LinearLimit]:
     for bound in bounds(problem.limits):
         table = problem.tables.sums[size][bound.key]
         if bound.at_least:
-            found.append(LinearLimit(times(table, -1.0), -bound.value, bound.value))
+            found.append(LinearLimit(times(table, -1.0), -bound.value, bound.value, True))
         else:
             found += [
                 LinearLimit(one, bound.value, bound.value)

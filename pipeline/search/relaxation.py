@@ -46,15 +46,14 @@ class Relaxation:
         """Weighted sums of partial networks; shape (n, k + 1)."""
         return np.asarray(sums @ self.weights.T)
 
-    def against(self, latency: Floats, loss: Floats, fastest: float) -> Bounds:
+    def against(self, latency: Floats, loss: Floats) -> Bounds:
         """The relaxation set against a known front, fastest first.
 
         Args:
             latency: Of the known front, rising; shape (m,), m ≥ 1.
-            loss: Falling.
-            fastest: Least latency of a network within the limits, or a bound of it.
+            loss: Falling. No network within the limits is faster than the first one.
         """
-        return Bounds(self, latency, loss, fastest)
+        return Bounds(self, latency, loss)
 
 
 class Bounds:
@@ -63,16 +62,12 @@ class Bounds:
     Args as of `Relaxation.against`.
     """
 
-    def __init__(
-        self, relaxed: Relaxation, latency: Floats, loss: Floats, fastest: float
-    ) -> None:
+    def __init__(self, relaxed: Relaxation, latency: Floats, loss: Floats) -> None:
         self._relaxed = relaxed
         self._latency, self._loss = latency, loss
         # Loss has no limit, and that of latency is the end of each interval.
         self._limits = np.concatenate([[0.0, 0.0], relaxed.at_most[2:]])
         edges = np.linspace(latency[0], relaxed.at_most[1], _INTERVALS + 1)
-        if fastest < latency[0] - _FASTER * abs(latency[0]):
-            edges = np.concatenate([[fastest], edges])
         self._known, self._ends = self._at(edges[:-1]), edges[1:]
 
     def improvement(self, sums: Floats) -> Floats:

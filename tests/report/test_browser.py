@@ -6,13 +6,14 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
 import pytest
 
-from pipeline.report import write_report
-from tests.report import made_up
+from pipeline.report import ReportInputs, write_report
+from tests.report import made_up, made_up_search
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PROBE = """
@@ -46,8 +47,11 @@ document.getElementById("frame").addEventListener("load", (event) => {{
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
 @pytest.mark.parametrize("width", [400, 1280])
-def test_nothing_overflows_and_the_script_runs(tmp_path: Path, width: int) -> None:
-    files = write_report(made_up.inputs(), tmp_path)
+@pytest.mark.parametrize("made", [made_up.inputs, made_up_search.inputs])
+def test_nothing_overflows_and_the_script_runs(
+    tmp_path: Path, width: int, made: Callable[[], ReportInputs]
+) -> None:
+    files = write_report(made(), tmp_path)
     probe = tmp_path / "probe.html"
     page = escape(files.html.read_text(encoding="utf-8"), quote=True)
     probe.write_text(PROBE.format(width=width, page=page), encoding="utf-8")

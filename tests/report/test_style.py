@@ -8,13 +8,28 @@ from pathlib import Path
 import pytest
 
 import pipeline.report
+from pipeline.report.markers import SIZE_CLASSES, size_key
+from pipeline.space import RESOLUTIONS
 
 CSS = (Path(pipeline.report.__file__).parent / "report.css").read_text(encoding="utf-8")
 TEXT = 4.5
 MARK = 3.0
 GROUNDS = ("page", "surface")
 WORDS = ("ink", "muted", "accent", "good", "bad", "warn")
-MARKS = ("cloud", "cloud-over", "bar", "bar-other", "violet", "orange", "accent", "good", "bad")
+MARKS = (
+    "cloud",
+    "cloud-over",
+    "size-1",
+    "size-2",
+    "size-3",
+    "bar",
+    "bar-other",
+    "violet",
+    "orange",
+    "accent",
+    "good",
+    "bad",
+)
 TILES = sorted(set(re.findall(r"--(t-[a-z0-9-]+)-ink:", CSS)))
 
 
@@ -72,5 +87,18 @@ def test_every_class_that_is_drawn_has_a_style() -> None:
         drawn |= set(re.findall(r'LegendItem\("([a-z0-9-]+)"', text))
         drawn |= set(re.findall(r'css: str = "([a-z0-9-]+)"', text))
     assert drawn
+    drawn |= {*SIZE_CLASSES, "exact-front", "own-best", "published-label"}
     assert drawn - styled == set()
     assert len(TILES) == 9
+
+
+def test_every_input_size_has_a_mark_that_needs_no_colour() -> None:
+    """Two sizes of one outline differ in being filled or not."""
+    assert len(SIZE_CLASSES) == len(RESOLUTIONS)
+    filled = {css for css in SIZE_CLASSES if re.search(rf"\.{css} {{ fill: var", CSS)}
+    looks = set()
+    for place, css in enumerate(SIZE_CLASSES):
+        outline = re.search(r' d="([^"]+)"', size_key(place))
+        assert outline is not None
+        looks.add((outline[1], css in filled))
+    assert len(looks) == len(SIZE_CLASSES)
