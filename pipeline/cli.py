@@ -199,13 +199,31 @@ def train(
 @app.command(epilog="Example: python run_pipeline.py search --recipe demo --set limits.macs=10e6")
 def search(
     recipe: RecipeName,
+    explain: Annotated[
+        bool,
+        typer.Option(help="Say what the limits leave of the space, from latency tables, and stop."),
+    ] = False,
+    per_target: Annotated[
+        bool,
+        typer.Option(help="Find each target's own winner too: what one network for all costs."),
+    ] = False,
     overrides: Overrides = None,
     run: RunName = None,
     allow_foreign: AllowForeign = False,
     json: Json = False,
 ) -> None:
-    """Search the most accurate architectures within the limits."""
-    _one("search", recipe, _with_foreign(overrides, allow_foreign), run, json)
+    """Search the most accurate architectures within the limits.
+
+    Ends with code 1 where no architecture is within them, and names the nearest.
+    """
+    from pipeline.cli_stages import explain_limits, run_search
+
+    given = _with_foreign(overrides, allow_foreign)
+    if per_target:
+        given.append("search.per_target=true")
+    ends = explain_limits if explain else run_search
+    if not ends(recipe, given, run, as_json=json):
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: python run_pipeline.py verify --recipe demo")

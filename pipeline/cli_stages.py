@@ -10,7 +10,9 @@ from pipeline.console import note, print_json, print_line, print_table, progress
 from pipeline.files import read_record
 from pipeline.recipe import read_recipe
 from pipeline.recipe_stages import find_stage, report_inputs, stages
+from pipeline.search_stage import explain_request
 from pipeline.stages import RECORD, StageOutcome, prepare_run, run_stage
+from pipeline.workspace import run_dir
 
 if TYPE_CHECKING:
     from pipeline.report import Summary
@@ -54,21 +56,71 @@ def run_one(
     as_json: bool,
 ) -> None:
     """Runs one stage of a recipe and prints its record."""
+    _run_one(stage_name, recipe_name, overrides, run_name, as_json=as_json)
+
+
+def run_search(
+    recipe_name: str, overrides: Sequence[str], run_name: str | None, *, as_json: bool
+) -> bool:
+    """Searches and prints what was found.
+
+    Returns:
+        Whether there is an architecture within the limits.
+    """
+    from pipeline.records import SearchRecord
+
+    path = _run_one("search", recipe_name, overrides, run_name, as_json=as_json)
+    found = read_record(path, SearchRecord)
+    if not as_json:
+        from pipeline.cli_search import print_search
+
+        print_search(found)
+    return found.success
+
+
+def explain_limits(
+    recipe_name: str, overrides: Sequence[str], run_name: str | None, *, as_json: bool
+) -> bool:
+    """Prints what a recipe's limits leave of its space.
+
+    Returns:
+        Whether they leave anything.
+    """
+    recipe = read_recipe(recipe_name, overrides)
+    found = explain_request(recipe, run_dir(run_name or recipe.name))
+    if as_json:
+        print_json(found)
+    else:
+        from pipeline.cli_search import print_explanation
+
+        print_explanation(found)
+    return found.feasible
+
+
+def _run_one(
+    stage_name: str,
+    recipe_name: str,
+    overrides: Sequence[str],
+    run_name: str | None,
+    *,
+    as_json: bool,
+) -> Path:
     recipe = read_recipe(recipe_name, overrides)
     run = prepare_run(recipe, run_name)
     stage = find_stage(stage_name)
     with progress_bars() as progress:
         outcome = run_stage(stage, recipe, run, progress)
-    if outcome.status == "helped":
-        return
     path = run / stage_name / RECORD
+    if outcome.status == "helped":
+        return path
     if as_json:
         import json
 
         record = json.loads(path.read_text(encoding="utf-8"))
         print_json({"stage": stage_name, "status": outcome.status, "record": record})
-        return
-    print_line(f"{stage_name}: {outcome.status} ({outcome.seconds:.1f} s); record: {path}")
+    else:
+        print_line(f"{stage_name}: {outcome.status} ({outcome.seconds:.1f} s); record: {path}")
+    return path
 
 
 def write_run_report(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -17,12 +17,15 @@ from pipeline.device import Target
 from pipeline.errors import PipelineError, StorageError, UnknownNameError
 from pipeline.files import write_atomic
 from pipeline.measure import TimingProtocol
-from pipeline.search.evolution import SearchSettings
+from pipeline.search.settings import SearchSettings
 from pipeline.space import RESOLUTIONS, SearchSpace, get_space
 from pipeline.training.settings import RetrainSettings, ScoreSettings, TrainSettings
 from pipeline.yaml_file import read_yaml
 
 _RECIPES = Path(__file__).parent / "recipes"
+
+Latency = Annotated[float, Field(gt=0)] | dict[str, Annotated[float, Field(gt=0)]] | None
+"""On the recipe's target, or by target."""
 
 
 class _Section(BaseModel):
@@ -76,20 +79,25 @@ class LimitsSection(_Section):
         macs: Most multiply-accumulates for one image.
         macs_min: Fewest multiply-accumulates.
         params: Most parameters.
-        latency_ms: Most milliseconds on the target.
+        latency_ms: Most milliseconds on the target; or on several, each by its name.
         latency_of_cream_14: The same, as a multiple of what the published cream-14 takes on the
             target at this resolution, measured while profiling: a limit that travels.
+        confidence: Probability with which a latency limit is to hold as predicted: the margin that
+            is kept for the uncertainty of predictions. 0.5 keeps none.
     """
 
     macs: float | None = Field(default=None, gt=0)
     macs_min: float | None = Field(default=None, gt=0)
     params: float | None = Field(default=None, gt=0)
-    latency_ms: float | None = Field(default=None, gt=0)
-    latency_of_cream_14: float | None = Field(default=None, gt=0)
+    latency_ms: Latency = None
+    latency_of_cream_14: Latency = None
+    confidence: float = Field(default=0.8, ge=0.5, lt=1)
 
     @field_validator("*", mode="before")
     @classmethod
     def _plain_number(cls, value: object) -> object:
+        if isinstance(value, dict):
+            return {name: cls._plain_number(each) for name, each in value.items()}
         if isinstance(value, str):
             try:
                 return float(value)
@@ -100,11 +108,41 @@ class LimitsSection(_Section):
                 ) from None
         return value
 
+    @field_validator("latency_ms", "latency_of_cream_14")
+    @classmethod
+    def _targets(cls, value: Latency) -> Latency:
+        for name in value if isinstance(value, dict) else ():
+            _check_target(name)
+        return value
+
     @model_validator(mode="after")
     def _one_latency(self) -> LimitsSection:
-        if self.latency_ms is not None and self.latency_of_cream_14 is not None:
-            raise ValueError("give latency_ms or latency_of_cream_14, not both")
+        both = self.latencies_ms("").keys() & self.multiples("").keys()
+        if both:
+            raise ValueError("give latency_ms or latency_of_cream_14 of a target, not both")
         return self
+
+    def latencies_ms(self, target: str) -> dict[str, float]:
+        """Limits in milliseconds by target; a plain number is for the given one."""
+        return _by_target(self.latency_ms, target)
+
+    def multiples(self, target: str) -> dict[str, float]:
+        """Limits as multiples of the reference by target; a plain number is for the given one."""
+        return _by_target(self.latency_of_cream_14, target)
+
+
+def _by_target(value: Latency, target: str) -> dict[str, float]:
+    if value is None:
+        return {}
+    return value if isinstance(value, dict) else {target: value}
+
+
+def _check_target(name: str) -> str:
+    try:
+        Target.parse(name)
+    except PipelineError as error:
+        raise ValueError(error.message) from None
+    return name
 
 
 class ProfileSection(_Section):
@@ -182,11 +220,13 @@ class Recipe(_Section):
     @field_validator("target")
     @classmethod
     def _readable(cls, name: str) -> str:
-        try:
-            Target.parse(name)
-        except PipelineError as error:
-            raise ValueError(error.message) from None
-        return name
+        return _check_target(name)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Its target, then the others that have a limit."""
+        limited = (self.limits.latencies_ms(self.target), self.limits.multiples(self.target))
+        return tuple(dict.fromkeys([self.target, *limited[0], *limited[1]]))
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -6,50 +6,46 @@ none of them.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline.cost import macs_batch, macs_range, params_batch
 from pipeline.device import Target
-from pipeline.encoding import Floats, Rows, SlotTable
+from pipeline.encoding import Floats, Rows
 from pipeline.errors import UnknownNameError
 from pipeline.files import read_record
 from pipeline.fingerprint import environment
 from pipeline.latency.model import LatencyModel, model_path
-from pipeline.recipe import LimitsSection, Recipe
+from pipeline.recipe import Recipe
+from pipeline.recipe_data import open_data
 from pipeline.records import (
     BenchmarkRecord,
     ExportRecord,
-    LatencyPrediction,
-    Limits,
     ProfileRecord,
     RetrainRecord,
     SearchRecord,
     TrainRecord,
     VerifyRecord,
 )
-from pipeline.space import Architecture, SearchSpace
+from pipeline.request import read_models, resolve_limits
+from pipeline.search_stage import run_search
+from pipeline.space import SearchSpace
 from pipeline.stages import RECORD, Stage, StageContext
 from pipeline.workspace import table_to_write
-
-if TYPE_CHECKING:
-    from pipeline.training.image_data import ImageData
 
 
 def stages() -> tuple[Stage, ...]:
     """All stages, in order."""
     return (
-        Stage("profile", (), _for_profiling, _profile, _table),
+        Stage("profile", (), _for_profiling, _profile, _tables),
         Stage("train", ("profile",), _for_training, _train, by_many=True),
         Stage(
             "search",
             ("profile", "train"),
-            _part("limits", "search", "score", "allow_foreign", "seed"),
-            _search,
+            _for_searching,
+            run_search,
         ),
         Stage("verify", ("search",), _part("verify", "seed"), _verify),
         Stage("retrain", ("train", "verify"), _part("data", "retrain", "seed"), _retrain),
@@ -92,7 +88,8 @@ def _everything(recipe: Recipe) -> Mapping[str, Any]:
 def _for_profiling(recipe: Recipe) -> Mapping[str, Any]:
     sections = {"space", "data", "target", "profile", "seed"}
     sizes = recipe.train.sizes(recipe.space.resolution)
-    return {**recipe.model_dump(mode="json", include=sections), "resolutions": sizes}
+    settings = recipe.model_dump(mode="json", include=sections)
+    return {**settings, "resolutions": sizes, "targets": recipe.targets}
 
 
 def _for_training(recipe: Recipe) -> Mapping[str, Any]:
@@ -104,6 +101,12 @@ def _for_training(recipe: Recipe) -> Mapping[str, Any]:
     }
 
 
+def _for_searching(recipe: Recipe) -> Mapping[str, Any]:
+    settings = dict(_part("limits", "search", "score", "allow_foreign", "seed")(recipe))
+    # Scores are the same with any number of workers.
+    return {**settings, "score": {k: v for k, v in settings["score"].items() if k != "workers"}}
+
+
 def _part(*sections: str) -> Any:
     def settings(recipe: Recipe) -> Mapping[str, Any]:
         return recipe.model_dump(mode="json", include=set(sections))
@@ -111,29 +114,38 @@ def _part(*sections: str) -> Any:
     return settings
 
 
-def _table(recipe: Recipe) -> tuple[Path, Path]:
-    path = table_to_write(Target.parse(recipe.target))
-    return path, model_path(path)
+def _tables(recipe: Recipe) -> list[Path]:
+    """The files that profiling makes outside its folder."""
+    paths = [table_to_write(target) for target in _targets_here(recipe)]
+    return [*paths, *map(model_path, paths)]
+
+
+def _targets_here(recipe: Recipe) -> list[Target]:
+    """The recipe's targets on this machine; tables of others are measured where they are."""
+    targets = [Target.parse(name) for name in recipe.targets]
+    return [target for target in targets if target.is_here or target.name == recipe.target]
 
 
 def _profile(context: StageContext) -> ProfileRecord:
     from pipeline.latency.profiling import profile
 
     recipe = context.recipe
-    # That of the search last: its record is the stage's.
-    for resolution in reversed(recipe.train.sizes(recipe.space.resolution)):
-        record = profile(
+    records = [
+        profile(
             recipe.space.space(),
-            Target.parse(recipe.target),
+            target,
             resolution=resolution,
-            num_classes=_data(recipe).num_classes,
+            num_classes=open_data(recipe).num_classes,
             protocol=recipe.profile.protocol,
             calibration_networks=recipe.profile.calibration_networks,
             seed=recipe.seed,
             export_progress=context.progress("exporting operators"),
             progress=context.progress(f"measuring operators at {resolution} pixels"),
         )
-    return record
+        for target in _targets_here(recipe)
+        for resolution in recipe.train.sizes(recipe.space.resolution)
+    ]
+    return records[0].model_copy(update={"also": tuple(records[1:])})
 
 
 def _train(context: StageContext) -> TrainRecord:
@@ -144,7 +156,7 @@ def _train(context: StageContext) -> TrainRecord:
     model = LatencyModel.read(Target.parse(recipe.target), allow_foreign=recipe.allow_foreign)
     limits = resolve_limits(
         recipe.train_limits or recipe.limits,
-        recipe.target,
+        recipe,
         read_record(context.record_path("profile"), ProfileRecord),
     )
 
@@ -153,7 +165,7 @@ def _train(context: StageContext) -> TrainRecord:
 
     return train_hypernetwork(
         recipe.space.space(),
-        _data(recipe, matching_images=recipe.train.matching_images),
+        open_data(recipe, matching_images=recipe.train.matching_images),
         recipe.train,
         limits=PathLimits(
             macs_min=limits.macs_min,
@@ -168,78 +180,6 @@ def _train(context: StageContext) -> TrainRecord:
     )
 
 
-def resolve_limits(section: LimitsSection, target: str, profile: ProfileRecord) -> Limits:
-    """Limits in absolute units: a multiple of the reference becomes milliseconds."""
-    latency_ms = section.latency_ms
-    if section.latency_of_cream_14 is not None:
-        latency_ms = section.latency_of_cream_14 * profile.reference_latency_ms
-    return Limits(
-        macs=section.macs,
-        macs_min=section.macs_min,
-        params=section.params,
-        latency_ms={} if latency_ms is None else {target: latency_ms},
-    )
-
-
-def _search(context: StageContext) -> SearchRecord:
-    from pipeline.search.score_journal import ScoreJournal
-    from pipeline.search.searching import search
-    from pipeline.supernet import load_supernet
-    from pipeline.training.evaluation import HypernetworkScorer
-
-    recipe = context.recipe
-    space, resolution, data = recipe.space.space(), recipe.space.resolution, _data(recipe)
-    model = LatencyModel.read(Target.parse(recipe.target), allow_foreign=recipe.allow_foreign)
-    trained = read_record(context.record_path("train"), TrainRecord)
-    supernet = load_supernet(context.run / "train" / trained.checkpoint)
-
-    def costs(rows: Rows) -> dict[str, Floats]:
-        return {
-            "macs": macs_batch(space, rows, data.num_classes),
-            "params": params_batch(space, rows, data.num_classes),
-            f"latency_ms/{recipe.target}": model.predict_batch(space, rows, data.num_classes)[0],
-        }
-
-    def predict(architecture: Architecture) -> dict[str, LatencyPrediction]:
-        return {recipe.target: model.predict(architecture)}
-
-    scores = ScoreJournal(context.folder / "scores.jsonl")
-    found = search(
-        space,
-        resolution=resolution,
-        num_classes=data.num_classes,
-        limits=resolve_limits(
-            recipe.limits, recipe.target, read_record(context.record_path("profile"), ProfileRecord)
-        ),
-        target=recipe.target,
-        costs=costs,
-        predict=predict,
-        reachable=_reachable(recipe, model, data.num_classes),
-        score=HypernetworkScorer(supernet, data, recipe.score).scores,
-        num_images=min(recipe.score.images, data.record.num_search_validation),
-        settings=recipe.search,
-        seed=recipe.seed,
-        cache=scores.known,
-        on_scored=scores.append,
-        progress=context.progress("searching"),
-    )
-    return found.model_copy(update={"foreign": model.foreign, "table_scale": model.scale})
-
-
-def _reachable(
-    recipe: Recipe, model: LatencyModel, num_classes: int
-) -> dict[str, tuple[float, float]]:
-    from pipeline.cost import operator_params
-
-    space, resolution = recipe.space.space(), recipe.space.resolution
-    params = SlotTable.of(space, resolution, num_classes, operator_params)
-    return {
-        "macs": macs_range(space, resolution, num_classes),
-        "params": (params.extreme(largest=False)[0], params.extreme(largest=True)[0]),
-        f"latency_ms/{recipe.target}": model.reachable_ms(space, resolution, num_classes),
-    }
-
-
 def _verify(context: StageContext) -> VerifyRecord:
     from pipeline.verification import verify
 
@@ -247,10 +187,7 @@ def _verify(context: StageContext) -> VerifyRecord:
     search = read_record(context.record_path("search"), SearchRecord)
     return verify(
         search,
-        models={
-            name: LatencyModel.read(Target.parse(name), allow_foreign=recipe.allow_foreign)
-            for name in {search.target, *search.limits.latency_ms}
-        },
+        models=read_models(recipe),
         top_k=section.top_k,
         protocol=section.protocol,
         folder=context.folder,
@@ -268,9 +205,10 @@ def _retrain(context: StageContext) -> RetrainRecord:
     verified = read_record(context.record_path("verify"), VerifyRecord)
     trained = read_record(context.record_path("train"), TrainRecord)
     supernet = load_supernet(context.run / "train" / trained.checkpoint)
+    winner = verified.candidates[verified.winner].candidate.architecture
     return retrain(
-        verified.candidates[verified.winner].candidate.architecture,
-        _data(recipe),
+        winner,
+        open_data(recipe).at(winner.resolution),
         recipe.retrain,
         warm_start=supernet if recipe.retrain.warm_start else None,
         folder=context.folder,
@@ -286,7 +224,7 @@ def _export(context: StageContext) -> ExportRecord:
     from pipeline.network import build_network, load_checkpoint
 
     start = time.monotonic()
-    recipe, data = context.recipe, _data(context.recipe)
+    recipe, data = context.recipe, open_data(context.recipe)
     trained = read_record(context.record_path("retrain"), RetrainRecord)
     name = f"{recipe.name}-{recipe.space.name}"
     architecture = trained.architecture.model_copy(update={"name": name})
@@ -358,26 +296,4 @@ def report_inputs(recipe: Recipe, run: Path) -> Any:
     }
     return ReportInputs.model_validate(
         {"name": run.name, "recipe": recipe.model_dump(mode="json"), **found}
-    )
-
-
-@functools.lru_cache(maxsize=2)
-def _opened(
-    dataset: str, resolution: int, seed: int, max_train: int | None, matching_images: int
-) -> ImageData:
-    from pipeline.training.datasets import open_dataset
-
-    return open_dataset(
-        dataset,
-        resolution=resolution,
-        seed=seed,
-        max_train=max_train,
-        matching_images=matching_images,
-    )
-
-
-def _data(recipe: Recipe, *, matching_images: int = 0) -> ImageData:
-    data = recipe.data
-    return _opened(
-        data.dataset, recipe.space.resolution, recipe.seed, data.max_train, matching_images
     )

@@ -85,6 +85,7 @@ class ProfileRecord(Record):
 
     Attributes:
         set_aside: Where a table went that was there before and made under other conditions.
+        also: Other input sizes and targets of the same run.
     """
 
     target: str
@@ -104,6 +105,7 @@ class ProfileRecord(Record):
     reference_name: str
     seconds: float
     environment: Environment
+    also: tuple[ProfileRecord, ...] = ()
 
 
 class EpochRecord(Record):

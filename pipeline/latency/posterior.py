@@ -107,7 +107,6 @@ class Posterior:
         of_weights = np.einsum("ij,ij->i", features @ self.covariance, features)
         return np.asarray(np.sqrt(np.maximum(of_weights, 0) + (self.prior.misfit * mean_ms) ** 2))
 
-
     def std_tangent(self, network: Networks, mean_ms: float) -> StdTangent:
         """The tangent of `std_ms` at one network: nowhere above it, as a norm is convex."""
         features = _features(self._alone_ms, network)[0]

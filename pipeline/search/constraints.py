@@ -67,7 +67,12 @@ class Bound:
         """For people, e.g. `MACs at most 300.0 M`."""
         margin = f" with a margin of {self.margin:.2g} uncertainties" if self.margin else ""
         end = "least" if self.at_least else "most"
-        return f"{_label(self.key)} at {end} {self.show(self.value)}{margin}"
+        return f"{self.label} at {end} {self.show(self.value)}{margin}"
+
+    @property
+    def label(self) -> str:
+        """What is limited, in words."""
+        return _label(self.key)
 
     def show(self, cost: float) -> str:
         """A value of this cost with its unit."""

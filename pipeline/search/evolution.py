@@ -15,43 +15,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.encoding import Floats, Rows
-from pipeline.records import Limits
-from pipeline.search.constraints import Costs, latency_key, violation
+from pipeline.search.constraints import violation
 from pipeline.search.front import Indices, survivors
+from pipeline.search.problem import Problem, as_rows
 from pipeline.search.repair import repair
-from pipeline.search.variation import Random, Variation
+from pipeline.search.variation import Random
 
 _ROUNDS = 20
 """Times a generation is topped up before it stays smaller than the population."""
 _TOURNAMENT = 4
 """Survivors of which the most accurate becomes a parent."""
-
-
-class SearchSettings(BaseModel):
-    """How long to search, and how.
-
-    At most `population` × `generations` architectures are scored, none of them twice.
-
-    Attributes:
-        population: Architectures scored in a generation, and most that survive it.
-        generations: Generations, the initial one included.
-        mutation_probability: Chance of each slot of a child to be drawn anew, beside the one slot
-            that always is.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    population: int = Field(default=20, ge=2)
-    generations: int = Field(default=25, ge=1)
-    mutation_probability: float = Field(default=0.02, ge=0, le=1)
-
-    @property
-    def budget(self) -> int:
-        """Most architectures that are scored."""
-        return self.population * self.generations
 
 
 @dataclass(frozen=True)
@@ -80,51 +55,51 @@ class Evolution:
     nothing else.
 
     Args:
-        variation: The space's rows.
-        seeds: Rows to start from, shape (n, width), n ≥ 1.
-        costs: Costs of rows, by name.
-        limits: What every asked row keeps to.
-        target: Whose latency is the second objective.
-        settings: Sizes and rates.
+        problem: The request; every asked row keeps to its limits.
+        population: Architectures asked for at a time, and most that survive.
+        mutation_probability: Chance of each choice of a child to be drawn anew, beside the one
+            that always is.
         rng: Random generator.
     """
 
     def __init__(
-        self,
-        variation: Variation,
-        seeds: Rows,
-        *,
-        costs: Costs,
-        limits: Limits,
-        target: str,
-        settings: SearchSettings,
-        rng: Random,
+        self, problem: Problem, *, population: int, mutation_probability: float, rng: Random
     ) -> None:
-        self._variation = variation
-        self._seeds = seeds
-        self._costs = costs
-        self._limits = limits
-        self._latency = latency_key(target)
-        self._settings = settings
+        self._problem = problem
+        self._size = population
+        self._mutation_probability = mutation_probability
         self._rng = rng
         self._asked: set[bytes] = set()
+        self._planted: list[Rows] = []
         self._population: _Population | None = None
 
-    def ask(self) -> Rows:
+    def plant(self, rows: Rows) -> None:
+        """Rows to ask for before any children, in this order; those outside the limits are not."""
+        self._planted += self._never_asked(rows[self._problem.violation(rows) <= 0], len(rows))
+
+    def learn(self, rows: Rows, accuracy_percent: Floats) -> None:
+        """Takes rows inside the limits whose accuracies are known already."""
+        self._asked.update(row.tobytes() for row in rows)
+        self.tell(rows, accuracy_percent)
+
+    def ask(self, most: int | None = None) -> Rows:
         """Rows to score next: inside the limits, none asked before.
+
+        Args:
+            most: Fewer than the population, for the last ones of a budget.
 
         Returns:
             At most `population` rows; none where no further ones were found.
         """
-        found: list[Rows] = []
+        size = self._size if most is None else min(most, self._size)
+        found, self._planted = self._planted[:size], self._planted[size:]
         for attempt in range(_ROUNDS):
-            room = self._settings.population - len(found)
+            room = size - len(found)
             if not room:
                 break
-            proposals = self._proposals(room, attempt)
-            rows, left = repair(proposals, self._variation, self._costs, self._limits, self._rng)
+            rows, left = repair(self._proposals(room, attempt), self._problem, self._rng)
             found += self._never_asked(rows[left <= 0], room)
-        return np.array(found, dtype=np.int16).reshape(len(found), 1 + self._variation.slots)
+        return as_rows(found, 1 + self._problem.variation.slots)
 
     def tell(self, rows: Rows, accuracy_percent: Floats) -> None:
         """Takes the accuracies of asked rows and lets the fittest survive.
@@ -133,24 +108,24 @@ class Evolution:
             rows: As asked.
             accuracy_percent: Shape (n,).
         """
-        costs = self._costs(rows)
-        objectives = np.column_stack([-accuracy_percent, costs[self._latency]])
-        everyone = _Population(rows, objectives, violation(costs, self._limits))
+        costs = self._problem.costs(rows)
+        objectives = np.column_stack([-accuracy_percent, costs[self._problem.latency]])
+        everyone = _Population(rows, objectives, violation(costs, self._problem.limits))
         if self._population:
             everyone = self._population.joined(everyone)
-        fittest = survivors(everyone.objectives, everyone.violation, self._settings.population)
+        fittest = survivors(everyone.objectives, everyone.violation, self._size)
         self._population = everyone.chosen(fittest)
 
     def _proposals(self, n: int, attempt: int) -> Rows:
-        """Seeds, later children; random rows where those bring nothing new any more."""
+        """Children; random rows where those bring nothing new any more."""
         if attempt < _ROUNDS // 2 and self._population:
             return self._children(self._population, n)
-        return self._variation.random(n, self._rng) if attempt else self._seeds
+        return self._problem.variation.random(n, self._rng)
 
     def _children(self, population: _Population, n: int) -> Rows:
         one, other = (self._parents(population, n) for _ in range(2))
-        crossed = self._variation.cross(one, other, self._rng)
-        return self._variation.mutate(crossed, self._settings.mutation_probability, self._rng)
+        crossed = self._problem.variation.cross(one, other, self._rng)
+        return self._problem.variation.mutate(crossed, self._mutation_probability, self._rng)
 
     def _parents(self, population: _Population, n: int) -> Rows:
         """The most accurate of a few random survivors, n times."""

@@ -150,9 +150,7 @@ class _Search:
                 labels = labels.best()
         return labels, gap
 
-    def _most_promising(
-        self, labels: Options, stage: int, bounds: Bounds
-    ) -> tuple[Options, float]:
+    def _most_promising(self, labels: Options, stage: int, bounds: Bounds) -> tuple[Options, float]:
         """As many as can be combined with the next stage, and what the others promised."""
         most = max(1, _MOST_PAIRS // max(1, len(self._options[stage])))
         if len(labels) <= most:
@@ -178,9 +176,7 @@ class _Search:
         sums, pairs = (np.concatenate(part) for part in zip(*pieces, strict=True))
         return self._extended(labels, stage, sums, pairs)
 
-    def _within(
-        self, labels: Options, stage: int, part: slice
-    ) -> tuple[Floats, NDArray[np.intp]]:
+    def _within(self, labels: Options, stage: int, part: slice) -> tuple[Floats, NDArray[np.intp]]:
         """Sums of some labels with each of a stage's options, where a completion can be within."""
         options = self._options[stage].sums
         sums = (labels.sums[part, None] + options).reshape(-1, options.shape[1])

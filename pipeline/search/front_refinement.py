@@ -96,9 +96,7 @@ def refined(
                 heapq.heappush(stretches, part)
     found_front = front_of(problem, surrogate, np.concatenate(rows))
     gap = -stretches[0].negative_gap if stretches else 0.0
-    return ExactFront(
-        found_front.rows, found_front.surrogate_percent, found_front.latency_ms, gap
-    )
+    return ExactFront(found_front.rows, found_front.surrogate_percent, found_front.latency_ms, gap)
 
 
 def _stretches(
@@ -109,8 +107,11 @@ def _stretches(
     possible = outer.at(np.nextafter(ends, 0.0))
     open_ = possible > known.surrogate_percent + SAME
     long_ms = _SHORT * float((ends - known.latency_ms)[open_].sum())
-    values = zip(known.latency_ms, known.surrogate_percent, ends, possible, strict=True)
-    found = [_stretch(*map(float, each), long_ms) for each in values]
+    columns = (known.latency_ms, known.surrogate_percent, ends, possible)
+    found = [
+        _stretch(after, value, end, most, long_ms)
+        for after, value, end, most in zip(*(each.tolist() for each in columns), strict=True)
+    ]
     found = [stretch for stretch in found if stretch.is_open]
     heapq.heapify(found)
     return found, long_ms

@@ -47,9 +47,7 @@ class Proved:
     bound: float
 
 
-def best_within(
-    problem: Problem, surrogates: Mapping[int, SlotTable], cuts: Cuts
-) -> Proved | None:
+def best_within(problem: Problem, surrogates: Mapping[int, SlotTable], cuts: Cuts) -> Proved | None:
     """The network of highest surrogate within all limits, over all input sizes.
 
     Args:
@@ -162,9 +160,7 @@ class _Program:
         self._operators = codes - 1
         self._depth = like.max_depth
 
-    def minimise(
-        self, values: Floats, limits: Sequence[LinearLimit]
-    ) -> tuple[Rows, float] | None:
+    def minimise(self, values: Floats, limits: Sequence[LinearLimit]) -> tuple[Rows, float] | None:
         """A network with the smallest sum of values.
 
         Args:

@@ -87,9 +87,7 @@ def _with_margin(table: SlotTable, bound: Bound, size: int, cuts: Cuts) -> list[
 
 def times(table: SlotTable, factor: float) -> SlotTable:
     """A multiple of a sum."""
-    return SlotTable(
-        table.resolution, factor * table.fixed, factor * table.values, table.max_depth
-    )
+    return SlotTable(table.resolution, factor * table.fixed, factor * table.values, table.max_depth)
 
 
 def plus(table: SlotTable, factor: float, other: SlotTable) -> SlotTable:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.encoding import Floats, Rows, SlotTable, decode
+from pipeline.encoding import Floats, Rows, SlotTable, decode, encode
 from pipeline.records import Candidate, LatencyPrediction, Limits
 from pipeline.search.constraints import (
     MACS,
@@ -83,6 +83,11 @@ class Problem:
             for target in self.limits.latency_ms:
                 found[std_key(target)] = self.uncertainty[target].std_ms(rows)
         return found
+
+    def costs_of(self, architecture: Architecture) -> dict[str, float]:
+        """The same of one architecture."""
+        rows = encode(self.space, [architecture])
+        return {key: float(values[0]) for key, values in self.costs(rows).items()}
 
     def violation(self, rows: Rows) -> Floats:
         """The largest relative excess of each row over a limit; 0 where all hold."""

@@ -84,8 +84,7 @@ class Bounds:
         """
         pieces = range(0, len(sums), _AT_ONCE)
         parts = [
-            self._of_piece(sums[start : start + _AT_ONCE], stage, least_latency)
-            for start in pieces
+            self._of_piece(sums[start : start + _AT_ONCE], stage, least_latency) for start in pieces
         ]
         return np.concatenate([np.empty(0), *parts])
 
@@ -196,7 +195,7 @@ class _LinearProgram:
         return None if answer.status else self._worth(answer)
 
     def _worth(self, answer: Any) -> Floats:
-        return np.maximum(0.0, -answer.ineqlin.marginals) / self._scale
+        return np.asarray(np.maximum(0.0, -answer.ineqlin.marginals) / self._scale)
 
     def _solve(self, objective: Floats, at_most: Floats) -> Any:
         return linprog(

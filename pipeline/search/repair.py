@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.encoding import Floats, Rows
-from pipeline.records import Limits
-from pipeline.search.constraints import Costs, violation
-from pipeline.search.variation import Random, Variation
+from pipeline.search.problem import Problem
+from pipeline.search.variation import Random
 
 _NEIGHBOURS = 16
 """Neighbours looked at in a step: enough to find a way, few enough that ways differ."""
@@ -20,33 +19,29 @@ _STEPS_A_SLOT = 6
 """Steps before a row is given up, for each slot it has."""
 
 
-def repair(
-    rows: Rows, variation: Variation, costs: Costs, limits: Limits, rng: Random
-) -> tuple[Rows, Floats]:
+def repair(rows: Rows, problem: Problem, rng: Random) -> tuple[Rows, Floats]:
     """Moves rows into the limits along random ways.
 
     Each step looks at a few random neighbours of every row that is still outside, all in one call
-    of `costs`, and moves to the best of them. Different random numbers lead the same row to
-    different places.
+    of `problem.violation`, and moves to the best of them. Different random numbers lead the same
+    row to different places.
 
     Args:
         rows: Shape (n, width); those inside the limits stay as they are.
-        variation: The space's neighbourhood.
-        costs: Costs of rows, by name.
-        limits: What is to hold.
+        problem: The neighbourhood and the limits.
         rng: Random generator.
 
     Returns:
         The rows and what violation is left of each; 0 where the repair succeeded.
     """
     rows = rows.copy()
-    left = violation(costs(rows), limits)
-    for _ in range(_STEPS_A_SLOT * variation.slots):
+    left = problem.violation(rows)
+    for _ in range(_STEPS_A_SLOT * problem.variation.slots):
         outside = np.flatnonzero(left > 0)
         if not len(outside):
             break
-        around = variation.nearby(rows[outside], _NEIGHBOURS, rng)
-        theirs = violation(costs(around), limits).reshape(len(outside), _NEIGHBOURS)
+        around = problem.variation.nearby(rows[outside], _NEIGHBOURS, rng)
+        theirs = problem.violation(around).reshape(len(outside), _NEIGHBOURS)
         line, best = np.arange(len(outside)), theirs.argmin(axis=1)
         least = theirs[line, best]
         moves = least < left[outside]

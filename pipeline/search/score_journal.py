@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import StorageError
 from pipeline.files import storage_errors
+from pipeline.search.scoring import Scored
 from pipeline.space import Architecture
 
 
@@ -18,7 +19,7 @@ class ScoreJournal:
         path: The file; made by the first score.
 
     Attributes:
-        known: Accuracies in percent that were there already, by `Architecture.short`.
+        known: Scores that were there already, by `Architecture.short`.
 
     Raises:
         StorageError: The file cannot be read, or is damaged.
@@ -26,7 +27,7 @@ class ScoreJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.known: dict[str, float] = {}
+        self.known: dict[str, Scored] = {}
         whole = b""
         if path.exists():
             with storage_errors(path):
@@ -38,15 +39,17 @@ class ScoreJournal:
         for line in whole.splitlines():
             try:
                 score = json.loads(line)
-                self.known[str(score["architecture"])] = float(score["accuracy_percent"])
+                self.known[str(score["architecture"])] = Scored(
+                    float(score["accuracy_percent"]), float(score["seconds"])
+                )
             except (ValueError, KeyError, TypeError):
                 raise StorageError(
                     f"{path}: a line is damaged", hint="remove the file; its scores are made again"
                 ) from None
 
-    def append(self, architecture: Architecture, accuracy_percent: float) -> None:
+    def append(self, architecture: Architecture, scored: Scored) -> None:
         """Adds a score."""
-        line = {"architecture": architecture.short, "accuracy_percent": accuracy_percent}
+        line = {"architecture": architecture.short, **scored._asdict()}
         with storage_errors(self._path), self._path.open("ab") as file:
             file.write(json.dumps(line).encode() + b"\n")
             file.flush()

@@ -1,4 +1,4 @@
-"""The search stage: from limits and callables to a record of what was found."""
+"""The search stage: from a request and a score to a record of what was found."""
 
 from __future__ import annotations
 
@@ -7,42 +7,33 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pipeline.encoding import decode
+from pipeline.encoding import Floats, encode
 from pipeline.errors import InfeasibleError
 from pipeline.progress import Progress, silent
-from pipeline.records import Candidate, Limits, SearchRecord
-from pipeline.search.constraints import (
-    Costs,
-    check_limits,
-    latency_key,
-    missed,
-    out_of_reach,
-    show_cost,
-)
-from pipeline.search.evolution import Evolution, SearchSettings
+from pipeline.records import Candidate, SearchRecord
+from pipeline.search.constraints import latency_key, show_cost
+from pipeline.search.exact_search import tell_exactly
+from pipeline.search.explaining import check_request, describe_infeasible, nearest_candidate
 from pipeline.search.front import pareto_front
-from pipeline.search.scoring import OnScored, Predict, Score, Scoring
-from pipeline.search.seeds import seed_rows
-from pipeline.search.variation import Random, Variation
-from pipeline.space import SearchSpace
+from pipeline.search.hypervolume import hypervolume
+from pipeline.search.problem import Problem
+from pipeline.search.scoring import Keep, Score, Scored, Scoring
+from pipeline.search.settings import SearchSettings
+from pipeline.search.strategies import Course, evolve, score_board, score_exact_front
+from pipeline.search_record import ResolutionResult, TargetWinner
+from pipeline.space import Architecture
 
 
 def search(
-    space: SearchSpace,
+    problem: Problem,
     *,
-    resolution: int,
-    num_classes: int,
-    limits: Limits,
-    target: str,
-    costs: Costs,
-    predict: Predict,
-    reachable: Mapping[str, tuple[float, float]],
+    settings: SearchSettings,
     score: Score,
     num_images: int,
-    settings: SearchSettings,
     seed: int,
-    cache: Mapping[str, float],
-    on_scored: OnScored,
+    cache: Mapping[str, Scored],
+    keep: Keep,
+    board: Sequence[Architecture] = (),
     progress: Progress = silent,
 ) -> SearchRecord:
     """Searches the most accurate architectures within limits.
@@ -52,148 +43,176 @@ def search(
     what it had scored ends in the same record.
 
     Args:
-        space: What is searched, possibly narrowed.
-        resolution: Input side in pixels.
-        num_classes: Classes of every candidate.
-        limits: What every scored candidate keeps to, all at once.
-        target: Whose latency makes the front, together with accuracy.
-        costs: `macs`, `params` and `latency_ms/<target>` of n rows at once, shape (n,) each.
-        predict: Latencies of one architecture, by target; the same as those of `costs`.
-        reachable: Smallest and largest value of each cost in the space.
+        problem: The request.
+        settings: Strategy and budget.
         score: Top-1 in percent on search-validation of several architectures at once; asked for
             no infeasible one and for none twice. It tells its second argument of each one as soon
             as that is scored, in any order.
         num_images: Images `score` looks at, for the record.
-        settings: Sizes and rates.
         seed: Of all random numbers.
-        cache: Accuracies known already, by `Architecture.short`.
-        on_scored: Told of each architecture `score` has scored, with its accuracy, as soon as it
-            is there.
+        cache: Scores known already, by `Architecture.short`.
+        keep: Told of each architecture `score` has scored as soon as it is there.
+        board: Prioritized paths of the hypernetwork's training, the best first.
         progress: Told after every candidate.
 
     Returns:
         The record. Where nothing keeps to the limits, `success` is False, nothing was scored, and
-        `message` says which limit is out of reach or how far off the nearest architecture is.
+        `message` says which limit is out of reach and what the nearest architecture has.
 
     Raises:
         UsageError: The limits make no sense, or a target's latency is not known.
     """
     started = time.monotonic()
-    check_limits(limits, target, known=costs(Variation.of(space, resolution).uniform()[:1]))
+    check_request(problem)
+    alone = _targets_alone(problem) if settings.per_target else []
     scoring = Scoring(
-        space=space,
-        num_classes=num_classes,
-        limits=limits,
-        costs=costs,
-        predict=predict,
-        score=score,
-        cache=cache,
-        on_scored=on_scored,
-        progress=progress,
-        budget=settings.budget,
+        problem, score, cache, keep, progress, budget=settings.candidates * (1 + len(alone))
     )
-    best_by_generation: list[float] = []
+    course = Course(problem, scoring, settings)
+    nearest, message = None, ""
     try:
-        _refuse_out_of_reach(space, resolution, limits, reachable)
-        evolution = _started_inside(
-            Variation.of(space, resolution), scoring, target, settings, np.random.default_rng(seed)
-        )
-        for _ in range(settings.generations):
-            rows = evolution.ask()
-            if not len(rows):
-                break
-            evolution.tell(rows, scoring.accuracies(rows))
-            best_by_generation.append(scoring.best_percent)
-        message = _told(scoring.candidates, target, settings)
+        _run(course, board, seed)
+        for target in alone:
+            _run(_course_alone(course, target), board, seed)
     except InfeasibleError as error:
         message = error.message
+        nearest = nearest_candidate(problem)
+        if nearest.violation > 0:
+            message = describe_infeasible(problem, nearest)
+    candidates = scoring.candidates()
+    ranking = _ranking(candidates, problem.target)
     return SearchRecord(
-        limits=limits,
-        target=target,
-        success=bool(scoring.candidates),
-        message=message,
-        evaluated=tuple(scoring.candidates),
-        front=_front(scoring.candidates, target),
-        ranking=_ranking(scoring.candidates, target),
+        limits=problem.limits,
+        target=problem.target,
+        strategy=settings.strategy,
+        success=bool(ranking),
+        message=message or _told(candidates, ranking, course),
+        evaluated=tuple(candidates),
+        front=_front(candidates, problem.target),
+        ranking=ranking,
         num_images=num_images,
-        best_by_generation=tuple(best_by_generation),
-        reachable=dict(reachable),
+        hypervolume=tuple(course.hypervolume),
+        reachable=problem.tables.reachable_over_all,
+        exact=tell_exactly(problem, course.exact, scoring.rows[ranking[0]])
+        if course.exact
+        else None,
+        resolutions=_resolutions(problem, candidates, ranking),
+        per_target=tuple(_winner(problem, candidates, ranking, target) for target in alone)
+        if ranking
+        else (),
+        nearest=nearest,
         seed=seed,
         seconds=time.monotonic() - started,
     )
 
 
-def _refuse_out_of_reach(
-    space: SearchSpace,
-    resolution: int,
-    limits: Limits,
-    reachable: Mapping[str, tuple[float, float]],
-) -> None:
-    impossible = out_of_reach(limits, reachable)
-    if impossible:
-        raise InfeasibleError(
-            f"no architecture of space {space.name} at {resolution} pixels has "
-            + ", nor ".join(impossible)
-        )
+def _run(course: Course, board: Sequence[Architecture], seed: int) -> None:
+    """One search, by its strategy; each begins with the same random numbers."""
+    rng = np.random.default_rng(seed)
+    if course.settings.strategy == "evolution":
+        evolve(course, rng)
+    elif course.settings.strategy == "exact":
+        score_exact_front(course, rng)
+    else:
+        score_board(course, board)
 
 
-def _started_inside(
-    variation: Variation, scoring: Scoring, target: str, settings: SearchSettings, rng: Random
-) -> Evolution:
-    """An evolution whose seeds are inside the limits.
-
-    Raises:
-        InfeasibleError: None was found; says which came nearest.
-    """
-    costs, limits = scoring.costs, scoring.limits
-    seeds, left = seed_rows(variation, settings.population, costs=costs, limits=limits, rng=rng)
-    if left[0] > 0:
-        its_costs = {key: float(values[0]) for key, values in costs(seeds[:1]).items()}
-        nearest = decode(scoring.space, seeds[0], scoring.num_classes)
-        raise InfeasibleError(
-            "each limit can be met alone, but no architecture was found within all of them; the "
-            f"nearest, {nearest.short}, misses by {100 * left[0]:.2g} %: "
-            + ", ".join(missed(its_costs, limits))
-        )
-    return Evolution(
-        variation,
-        seeds[left <= 0],
-        costs=costs,
-        limits=limits,
-        target=target,
-        settings=settings,
-        rng=rng,
-    )
+def _targets_alone(problem: Problem) -> list[str]:
+    """The targets that have a winner of their own: where several are limited."""
+    limited = list(problem.limits.latency_ms)
+    return limited if len(limited) > 1 else []
 
 
-def _told(candidates: Sequence[Candidate], target: str, settings: SearchSettings) -> str:
-    best = candidates[_ranking(candidates, target)[0]]
+def _course_alone(course: Course, target: str) -> Course:
+    problem = course.problem
+    alone = problem.within(problem.limits_alone(target), target)
+    return Course(alone, course.scoring, course.settings)
+
+
+def _told(candidates: Sequence[Candidate], ranking: Sequence[int], course: Course) -> str:
+    target = course.problem.target
+    best = candidates[ranking[0]]
     latency = show_cost(latency_key(target), _latency_ms(best, target))
-    ended = (
-        "the whole budget"
-        if len(candidates) == settings.budget
-        else f"of at most {settings.budget}; no further architecture was found within the limits"
-    )
     return (
-        f"{len(candidates)} architectures scored, {ended}; the most accurate has "
+        f"{len(candidates)} architectures scored, {course.ended}; the most accurate has "
         f"{best.accuracy_percent:.2f} % at {latency} and {show_cost('macs', best.macs)} MACs"
     )
 
 
 def _front(candidates: Sequence[Candidate], target: str) -> tuple[int, ...]:
-    accuracy = np.array([_accuracy(candidate) for candidate in candidates])
-    latency = np.array([_latency_ms(candidate, target) for candidate in candidates])
-    return tuple(pareto_front(accuracy, latency))
+    inside = np.array([i for i, it in enumerate(candidates) if it.violation <= 0], dtype=int)
+    accuracy, latency = _objectives([candidates[i] for i in inside], target)
+    return tuple(int(inside[place]) for place in pareto_front(accuracy, latency))
 
 
 def _ranking(candidates: Sequence[Candidate], target: str) -> tuple[int, ...]:
-    """Most accurate first; ties by latency, then MACs, then the one-line form."""
+    """Those inside the limits, most accurate first; ties by latency, MACs, one-line form."""
 
     def key(index: int) -> tuple[float, float, int, str]:
         it = candidates[index]
         return (-_accuracy(it), _latency_ms(it, target), it.macs, it.architecture.short)
 
-    return tuple(sorted(range(len(candidates)), key=key))
+    inside = (index for index, it in enumerate(candidates) if it.violation <= 0)
+    return tuple(sorted(inside, key=key))
+
+
+def _winner(
+    problem: Problem, candidates: Sequence[Candidate], ranking: Sequence[int], target: str
+) -> TargetWinner:
+    """The most accurate candidate within one target's limit and those not about latency."""
+    alone = problem.within(problem.limits_alone(target), target)
+    rows = encode(problem.space, [it.architecture for it in candidates])
+    inside = np.flatnonzero(alone.violation(rows) <= 0).tolist()
+    best = min(inside, key=lambda index: (-_accuracy(candidates[index]), index))
+    lost = _accuracy(candidates[best]) - _accuracy(candidates[ranking[0]])
+    return TargetWinner(target=target, best=best, shared_lost_percent=lost)
+
+
+def _resolutions(
+    problem: Problem, candidates: Sequence[Candidate], ranking: Sequence[int]
+) -> tuple[ResolutionResult, ...]:
+    """Each input size beside all of them together, where there are several."""
+    sizes = problem.tables.resolutions
+    if len(sizes) < 2:
+        return ()
+    everyone = _objectives([candidates[index] for index in ranking], problem.target)
+    found = []
+    for size in sizes:
+        own = [index for index in ranking if candidates[index].architecture.resolution == size]
+        if not own:
+            continue
+        accuracy, latency = _objectives([candidates[index] for index in own], problem.target)
+        found.append(
+            ResolutionResult(
+                resolution=size,
+                evaluated=sum(it.architecture.resolution == size for it in candidates),
+                best=own[0],
+                hypervolume=hypervolume(
+                    accuracy,
+                    latency,
+                    chance_percent=100.0 / problem.num_classes,
+                    slowest_ms=problem.slowest_ms,
+                ),
+                most_lost_percent=_most_lost(everyone, (accuracy, latency)),
+            )
+        )
+    return tuple(found)
+
+
+def _most_lost(everyone: tuple[Floats, Floats], own: tuple[Floats, Floats]) -> float:
+    """Most points by which the own front is below that of everyone, where it has a network."""
+    lost = 0.0
+    for latency_ms in everyone[1][everyone[1] >= own[1].min()]:
+        best, of_own = (each[0][each[1] <= latency_ms].max() for each in (everyone, own))
+        lost = max(lost, float(best - of_own))
+    return lost
+
+
+def _objectives(candidates: Sequence[Candidate], target: str) -> tuple[Floats, Floats]:
+    """Accuracies and latencies, shape (n,) each."""
+    accuracy = np.array([_accuracy(it) for it in candidates], dtype=np.float64)
+    latency = np.array([_latency_ms(it, target) for it in candidates], dtype=np.float64)
+    return accuracy, latency
 
 
 def _latency_ms(candidate: Candidate, target: str) -> float:

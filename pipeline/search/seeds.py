@@ -1,47 +1,57 @@
-"""Where a search starts: networks inside the limits, or the nearest there is to them."""
+"""Where a search starts: networks inside the limits, wherever there are any."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from pipeline.encoding import Floats, Rows
-from pipeline.records import Limits
-from pipeline.search.constraints import Costs
+from pipeline.encoding import Rows
+from pipeline.errors import InfeasibleError
+from pipeline.search.integer_program import nearest
+from pipeline.search.linear import Cuts
+from pipeline.search.problem import Problem
 from pipeline.search.repair import repair
-from pipeline.search.variation import Random, Variation
+from pipeline.search.variation import Random
 
-_MORE = 64
-"""Random rows that are tried as well before limits are taken to exclude each other."""
+_ROUNDS = 5
+"""Times random networks are repaired before few seeds are accepted."""
 
 
-def seed_rows(
-    variation: Variation, n: int, *, costs: Costs, limits: Limits, rng: Random
-) -> tuple[Rows, Floats]:
-    """Looks for architectures inside the limits.
+def seed_rows(problem: Problem, n: int, rng: Random) -> Rows:
+    """Distinct architectures inside the limits, of all depths.
 
     A third is uniform (one operator, one depth), a third comes down from the deepest networks and
-    so ends close under the limits, the rest is random; all are repaired. Only where that leaves
-    nothing inside, they go on together with more random rows.
+    so ends close under the limits, the rest is random; all are repaired. Only where that leads
+    nowhere, an integer program finds an architecture, or proves that there is none.
 
     Args:
-        variation: The space's rows.
+        problem: The request.
         n: How many.
-        costs: Costs of rows, by name.
-        limits: What is to hold.
         rng: Random generator.
 
     Returns:
-        Rows, least violation first, and their violation; 0 inside the limits. Rows may repeat.
+        At most n rows, at least one.
+
+    Raises:
+        InfeasibleError: There is no architecture inside the limits.
     """
-    rows, left = repair(_starts(variation, n, rng), variation, costs, limits, rng)
-    if (left > 0).all():
-        rows = np.concatenate([rows, variation.random(_MORE, rng)])
-        rows, left = repair(rows, variation, costs, limits, rng)
-    order = np.argsort(left, kind="stable")
-    return rows[order], left[order]
+    found: dict[bytes, Rows] = {}
+    for attempt in range(_ROUNDS):
+        if len(found) >= n:
+            break
+        starts = problem.variation.random(n, rng) if attempt else _starts(problem, n, rng)
+        rows, left = repair(starts, problem, rng)
+        for row in rows[left <= 0]:
+            found.setdefault(row.tobytes(), row)
+    if not found:
+        closest = nearest(problem, Cuts())
+        if closest.value > 0:
+            raise InfeasibleError("no architecture is inside all limits")
+        found[closest.row.tobytes()] = closest.row
+    return np.array(list(found.values())[:n])
 
 
-def _starts(variation: Variation, n: int, rng: Random) -> Rows:
+def _starts(problem: Problem, n: int, rng: Random) -> Rows:
+    variation = problem.variation
     uniform = variation.uniform()
     third = -(-n // 3)
     spread = np.linspace(0, len(uniform) - 1, min(third, len(uniform))).round().astype(int)

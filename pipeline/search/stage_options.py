@@ -58,9 +58,7 @@ def stage_options(tables: list[SlotTable]) -> list[Options]:
 
 
 def _of_stage(values: Floats) -> Options:
-    """Args:
-    values: Shape (max_depth, 1 + operators, sums).
-    """
+    """The options of one stage, from values of shape (max_depth, 1 + operators, sums)."""
     depth, codes, width = values.shape
     operators = np.arange(1, codes, dtype=np.int8)
     deeper = Options(np.zeros((1, width)), np.zeros((1, depth), dtype=np.int8))

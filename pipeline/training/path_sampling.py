@@ -2,7 +2,7 @@
 
 A depth drawn for each stage and then operators would give the few shallow networks as often as the
 many deep ones, and would hardly ever hit narrow limits. So paths are drawn from counts of the
-networks within one limit, the one that leaves the fewest (see `pipeline.training.path_counts`), and
+networks within one limit, the one that leaves the fewest (see `pipeline.path_counts`), and
 those that miss another are drawn again.
 """
 
@@ -19,8 +19,8 @@ from pipeline.cost import macs_batch, operator_macs, operator_params, params_bat
 from pipeline.encoding import Rows, SlotTable, decode
 from pipeline.errors import InfeasibleError, UnknownNameError, UsageError
 from pipeline.operator_spec import OperatorSpec
+from pipeline.path_counts import PathCounts
 from pipeline.space import Architecture, SearchSpace, check_resolution
-from pipeline.training.path_counts import PathCounts
 from pipeline.training.path_latency import (
     NS_PER_MS,
     SUM_TOLERANCE,

@@ -13,7 +13,7 @@ from pipeline.encoding import Rows, encode
 from pipeline.errors import ArchitectureError, InfeasibleError, UnknownNameError, UsageError
 from pipeline.space import Architecture, SearchSpace
 from pipeline.training import path_sampling
-from pipeline.training.path_counts import PathCounts
+from pipeline.path_counts import PathCounts
 from pipeline.training.path_sampling import PathLimits, PathSampler
 from tests.training.enumerated import CREAM, agreement, every_row
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pipeline.cost import operator_macs
 from pipeline.encoding import Floats, Rows, SlotTable
 from pipeline.space import get_space, space_names
-from pipeline.training import path_counts
-from pipeline.training.path_counts import PathCounts
+from pipeline import path_counts
+from pipeline.path_counts import PathCounts
 from tests.training.enumerated import CREAM, agreement, every_row
 
 SPACE = CREAM.narrowed(max_depth=2, operators=["mb4_3x3", "mb6_5x5"])

@@ -54,6 +54,8 @@ class PathCounts:
         operator_weights: tuple[float, ...],
         at_least: float | None,
         at_most: float | None,
+        *,
+        widened: bool = True,
     ) -> PathCounts:
         """Counts the networks in a window.
 
@@ -62,6 +64,8 @@ class PathCounts:
             operator_weights: Of each operator of the space.
             at_least: Lower end of the window; None where there is no limit.
             at_most: Upper end of the window; None where there is no limit.
+            widened: Whether every network of the window is to be among the counted ones; else
+                every counted one is in the window.
         """
         excess, first, last = _nearer_end(table, at_least, at_most)
         width = max(1, -(-last // _BINS))
@@ -69,9 +73,13 @@ class PathCounts:
         offered = _offered(table)
         rounding = np.where(offered, excess - bins * width, 0)
         least, most = int(rounding.min(axis=1).sum()), int(rounding.max(axis=1).sum())
-        window = slice(max(0, -(-(first - most) // width)), max(0, (last - least) // width + 1))
-        if first > last:
-            window = slice(0, 0)
+        start, stop = max(0, -(-(first - most) // width)), max(0, (last - least) // width + 1)
+        if not widened:
+            # Rounding takes nothing out of a window at an end where there is no limit.
+            farthest = int(np.where(offered, excess, 0).max(axis=1).sum())
+            start = start if first <= 0 else max(0, -(-(first - least) // width))
+            stop = stop if last >= farthest else max(0, (last - most) // width + 1)
+        window = slice(start, stop) if first <= last and start < stop else slice(0, 0)
         weights = np.where(offered, (1.0, *operator_weights), 0.0)
         following = _following(table)
         bins = np.where(offered, bins, 0)

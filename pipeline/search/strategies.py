@@ -1,0 +1,183 @@
+"""The three ways to choose what is scored: evolution, the exact front, the board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline.encoding import Rows, encode
+from pipeline.errors import ArchitectureError, InfeasibleError
+from pipeline.search.evolution import Evolution
+from pipeline.search.exact_search import ExactAnswer, search_exactly
+from pipeline.search.hypervolume import hypervolume
+from pipeline.search.problem import Problem, as_rows
+from pipeline.search.scoring import Scoring
+from pipeline.search.seeds import seed_rows
+from pipeline.search.settings import SearchSettings
+from pipeline.search.variation import Random
+from pipeline.space import Architecture
+
+_GROWTH = 1e-4
+"""Relative growth of the hypervolume below which a generation brought nothing."""
+
+
+@dataclass
+class Course:
+    """How a search went.
+
+    Attributes:
+        problem: The request.
+        scoring: What was scored, here and for other requests.
+        settings: Budget.
+        hypervolume: After each generation.
+        exact: What was proved, where a surrogate was fitted.
+        ended: Why it ended, in words.
+    """
+
+    problem: Problem
+    scoring: Scoring
+    settings: SearchSettings
+    hypervolume: list[float] = field(default_factory=list)
+    exact: ExactAnswer | None = None
+    ended: str = ""
+
+    def __post_init__(self) -> None:
+        self._scored_before = len(self.scoring.rows)
+        self._seconds_before = self.scoring.seconds
+
+    @property
+    def room(self) -> int:
+        """How many more architectures may be scored; 0 with a reason in `ended`."""
+        left = self.settings.candidates - (len(self.scoring.rows) - self._scored_before)
+        seconds = self.scoring.seconds - self._seconds_before
+        if left <= 0:
+            self.ended = "the whole budget"
+        elif self.settings.seconds is not None and seconds > self.settings.seconds:
+            left, self.ended = 0, f"the whole budget of {self.settings.seconds:g} s"
+        return left
+
+    def within(self) -> tuple[Rows, np.ndarray]:
+        """Everything scored that is inside this request's limits, and its accuracies."""
+        rows, scores = self.scoring.rows, self.scoring.scores
+        inside = self.problem.violation(rows) <= 0 if len(rows) else np.zeros(0, dtype=bool)
+        return rows[inside], scores[inside]
+
+    def generation(self, evolution: Evolution, most: int) -> bool:
+        """Scores up to `most` architectures; whether there were any."""
+        rows = evolution.ask(most)
+        if not len(rows):
+            self.ended = "no further architecture was found within the limits"
+            return False
+        evolution.tell(rows, self.scoring.accuracies(rows))
+        inside, scores = self.within()
+        latency = self.problem.tables(inside)[self.problem.latency]
+        share = hypervolume(
+            scores,
+            latency,
+            chance_percent=100.0 / self.problem.num_classes,
+            slowest_ms=self.problem.slowest_ms,
+        )
+        self.hypervolume.append(share)
+        return True
+
+    @property
+    def has_stalled(self) -> bool:
+        """Whether the front has not grown for as many generations as patience lasts."""
+        curve, patience = self.hypervolume, self.settings.patience
+        if len(curve) <= patience or curve[-1] > (1 + _GROWTH) * curve[-1 - patience]:
+            return False
+        self.ended = f"the front did not grow for {patience} generations"
+        return True
+
+
+def evolve(course: Course, rng: Random) -> None:
+    """Evolution, seeded by the exact front of a surrogate that is fitted on the first scores."""
+    settings = course.settings
+    evolution = _started(course, rng)
+    samples = round(settings.surrogate_share * settings.candidates)
+    if samples:
+        evolution.plant(seed_rows(course.problem, samples, rng))
+        if not _score(course, evolution, samples):
+            return
+        course.exact = search_exactly(course.problem, *course.within())
+        if course.exact:
+            evolution.plant(course.exact.spread(settings.population))
+    else:
+        evolution.plant(seed_rows(course.problem, settings.population, rng))
+    course_before = len(course.hypervolume)
+    while (room := course.room) and course.generation(evolution, room):
+        # What the surrogate needed says nothing of how the evolution goes.
+        if len(course.hypervolume) - course_before > settings.patience and course.has_stalled:
+            return
+
+
+def score_exact_front(course: Course, rng: Random) -> None:
+    """Half of the budget fits a surrogate, the other half scores its exact front."""
+    evolution = _started(course, rng)
+    samples = (course.settings.candidates + 1) // 2
+    evolution.plant(seed_rows(course.problem, samples, rng))
+    if not _score(course, evolution, samples):
+        return
+    course.exact = search_exactly(course.problem, *course.within())
+    if course.exact is None or not (room := course.room):
+        return
+    planted = course.exact.spread(room)
+    evolution.plant(planted)
+    _score(course, evolution, min(room, len(planted)))
+    if not course.ended:
+        course.ended = "the whole exact front"
+
+
+def score_board(course: Course, board: Sequence[Architecture]) -> None:
+    """The prioritized paths of the hypernetwork's training that are inside the limits.
+
+    Raises:
+        InfeasibleError: None of them is, or there is no board.
+    """
+    problem = course.problem
+    rows = as_rows(
+        [row for path in board for row in _held(problem, path)], 1 + problem.variation.slots
+    )
+    inside = rows[problem.violation(rows) <= 0] if len(rows) else rows
+    if not len(inside):
+        raise InfeasibleError(
+            f"none of the {len(board)} prioritized paths is inside the limits",
+            hint="train with train.method=cream and these limits, or use search.strategy=evolution",
+        )
+    course.scoring.accuracies(inside[: course.room])
+    course.ended = "the whole board"
+
+
+def _held(problem: Problem, path: Architecture) -> Rows:
+    if path.resolution not in problem.tables.resolutions:
+        return as_rows([], 1 + problem.variation.slots)
+    try:
+        return encode(problem.space, [path])
+    except ArchitectureError:
+        return as_rows([], 1 + problem.variation.slots)
+
+
+def _started(course: Course, rng: Random) -> Evolution:
+    """An evolution that knows everything that was scored before and is inside its limits."""
+    settings = course.settings
+    evolution = Evolution(
+        course.problem,
+        population=settings.population,
+        mutation_probability=settings.mutation_probability,
+        rng=rng,
+    )
+    rows, scores = course.within()
+    if len(rows):
+        evolution.learn(rows, scores)
+    return evolution
+
+
+def _score(course: Course, evolution: Evolution, count: int) -> bool:
+    """Scores that many architectures, a population at a time; whether the search may go on."""
+    before = len(course.scoring.rows)
+    while (left := count - (len(course.scoring.rows) - before)) > 0:
+        if not (room := course.room) or not course.generation(evolution, min(left, room)):
+            return False
+    return True
