@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.device import Target
 from pipeline.errors import PipelineError, StorageError, UnknownNameError
@@ -24,7 +32,19 @@ from pipeline.yaml_file import read_yaml
 
 _RECIPES = Path(__file__).parent / "recipes"
 
-Latency = Annotated[float, Field(gt=0)] | dict[str, Annotated[float, Field(gt=0)]] | None
+_Positive = Annotated[float, Field(gt=0)]
+
+
+def _form(value: object) -> str:
+    return "by_target" if isinstance(value, dict) else "number"
+
+
+_Forms = Annotated[
+    Annotated[_Positive, Tag("number")] | Annotated[dict[str, _Positive], Tag("by_target")],
+    # Told by its form first, an error is about the one that was meant.
+    Discriminator(_form),
+]
+Latency = _Forms | None
 """On the recipe's target, or by target."""
 
 

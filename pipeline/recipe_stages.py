@@ -224,10 +224,11 @@ def _export(context: StageContext) -> ExportRecord:
     from pipeline.network import build_network, load_checkpoint
 
     start = time.monotonic()
-    recipe, data = context.recipe, open_data(context.recipe)
+    recipe = context.recipe
     trained = read_record(context.record_path("retrain"), RetrainRecord)
     name = f"{recipe.name}-{recipe.space.name}"
     architecture = trained.architecture.model_copy(update={"name": name})
+    data = open_data(recipe).at(architecture.resolution)
     network = build_network(architecture, seed=recipe.seed)
     load_checkpoint(network, context.run / "retrain" / trained.checkpoint)
     folder = export_network(network, context.folder, batch=recipe.export.batch)

@@ -4,9 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import ConfigError, PipelineError, StorageError, UnknownNameError
-from pipeline.recipe import LimitsSection, read_recipe, recipe_names
-from pipeline.recipe_stages import resolve_limits
+from pipeline.errors import (
+    ConfigError,
+    PipelineError,
+    StorageError,
+    UnknownNameError,
+    UsageError,
+)
+from pipeline.recipe import Recipe, read_recipe, recipe_names
+from pipeline.recipe_stages import stages
+from pipeline.records import Limits, ProfileRecord
+from pipeline.request import resolve_limits
+from pipeline.training.settings import ScoreSettings
 from tests.report.made_up import inputs
 
 SMALL = """\
@@ -52,8 +61,16 @@ def test_overrides_win(workdir: Path) -> None:
         ("limits: {latency_ms: -1}", ["small.yaml:7", "greater than 0"]),
         (
             "limits:\n  latency_ms: 1\n  latency_of_cream_14: 1",
-            ["latency_ms or latency_of_cream_14, not both"],
+            ["latency_ms or latency_of_cream_14 of a target, not both"],
         ),
+        (
+            "limits:\n  latency_ms: {host/x-fp32-b1: 1}\n  latency_of_cream_14: {host/x-fp32-b1: 1}",
+            ["of a target, not both"],
+        ),
+        ("limits:\n  latency_ms: {gpu0: 1}", ["small.yaml:8", "DEVICE/RUNTIME"]),
+        ("limits:\n  latency_ms: {host/x-fp32-b1: 6 s}", ["small.yaml:8", "milliseconds"]),
+        ("limits: {confidence: 1.5}", ["small.yaml:7", "confidence"]),
+        ("search: {generations: 4}", ["small.yaml:7", "unknown key 'search.generations'"]),
         ("target: gpu0", ["small.yaml:7", "DEVICE/RUNTIME"]),
         ("seed: x", ["small.yaml:7", "seed"]),
         ("search: {population: 0}", ["small.yaml:7", "population"]),
@@ -95,9 +112,54 @@ def test_a_recipe_that_is_not_there(workdir: Path, given: str, error: type[Pipel
     assert "demo" in f"{caught.value.message} {caught.value.hint}"
 
 
-def test_limits_resolve_to_milliseconds() -> None:
+CPU, GPU = "host/x-fp32-b1", "orin/tensorrt-fp16-b1"
+
+
+def a_recipe(limits: str) -> Recipe:
+    Path("small.yaml").write_text(SMALL + f"target: {CPU}\nlimits: {limits}\n")
+    return read_recipe("small.yaml")
+
+
+def measured(target: str, reference_ms: float) -> ProfileRecord:
     profile = inputs().profile
     assert profile is not None
-    limits = resolve_limits(LimitsSection(latency_of_cream_14=2.0), "host/x-fp32-b1", profile)
-    assert limits.latency_ms == {"host/x-fp32-b1": 2.0 * profile.reference_latency_ms}
-    assert resolve_limits(LimitsSection(macs=5), "host/x-fp32-b1", profile).latency_ms == {}
+    changes = {"target": target, "resolution": 32, "reference_latency_ms": reference_ms}
+    return profile.model_copy(update=changes)
+
+
+def test_limits_resolve_to_milliseconds(workdir: Path) -> None:
+    recipe = a_recipe("{latency_of_cream_14: 2.0, confidence: 0.9}")
+    limits = resolve_limits(recipe.limits, recipe, measured(CPU, 1.5))
+    assert limits == Limits(latency_ms={CPU: 3.0}, confidence=0.9)
+    recipe = a_recipe("{macs: 5}")
+    assert resolve_limits(recipe.limits, recipe, None) == Limits(macs=5, confidence=0.8)
+
+
+def test_limits_on_several_targets(workdir: Path) -> None:
+    recipe = a_recipe(
+        f"{{latency_ms: {{{GPU}: 1.5}}, latency_of_cream_14: {{{CPU}: 2.0}}, macs: 3e8}}"
+    )
+    assert recipe.targets == (CPU, GPU)
+    limits = resolve_limits(recipe.limits, recipe, measured(CPU, 1.5))
+    assert limits.latency_ms == {CPU: 3.0, GPU: 1.5}
+
+
+def test_a_multiple_follows_the_target_it_was_measured_on(workdir: Path) -> None:
+    recipe = a_recipe(f"{{latency_of_cream_14: {{{CPU}: 2.0, {GPU}: 3.0}}}}")
+    profiled = measured(CPU, 1.5)
+    with pytest.raises(UsageError, match=GPU) as caught:
+        resolve_limits(recipe.limits, recipe, profiled)
+    assert "limits.latency_ms" in str(caught.value.hint)
+    both = profiled.model_copy(update={"also": (measured(GPU, 0.5),)})
+    assert resolve_limits(recipe.limits, recipe, both).latency_ms == {CPU: 3.0, GPU: 1.5}
+
+
+def test_the_number_of_workers_makes_no_other_search(workdir: Path) -> None:
+    (search,) = [stage for stage in stages() if stage.name == "search"]
+    recipe = a_recipe("{macs: 5}")
+    one, two = (
+        recipe.model_copy(update={"score": ScoreSettings(workers=workers)}) for workers in (1, 2)
+    )
+    assert search.settings(one) == search.settings(two)
+    other = recipe.model_copy(update={"score": ScoreSettings(images=7)})
+    assert search.settings(one) != search.settings(other)

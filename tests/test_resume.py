@@ -24,7 +24,7 @@ limits: {latency_of_cream_14: 5}
 profile: {calibration_networks: 8, protocol: {sweeps: 3, sweep_interval_s: 0}}
 train: {epochs: 3}
 score: {images: 100, recalibration_images: 64}
-search: {population: 6, generations: 2}
+search: {population: 6, candidates: 18, surrogate_share: 0.67}
 verify: {top_k: 2, protocol: {sweeps: 3}}
 retrain: {epochs: 3}
 benchmark: {protocol: {sweeps: 3}}
@@ -46,7 +46,7 @@ def start(folder: Path, cache: Path) -> subprocess.Popen[bytes]:
 def visits_of(folder: Path) -> dict[str, list[str]]:
     """Every whole visit on disk, by journal."""
     found = {}
-    journals = [*folder.glob("latency_tables/*/*.jsonl"), *folder.glob("runs/*/*/visits.jsonl")]
+    journals = [*folder.glob("latency_tables/*/*.jsonl"), *folder.glob("runs/*/*/visits*.jsonl")]
     for path in journals:
         lines = path.read_bytes().splitlines(keepends=True)
         found[str(path)] = [line.decode() for line in lines if line.endswith(b"\n")]
@@ -94,6 +94,11 @@ def test_killed_at_random_moments_it_ends_like_an_undisturbed_run(tmp_path: Path
         assert {p.name for p in mine.iterdir()} == {p.name for p in other.iterdir()}
     weights = [folder / "runs/tiny/train/supernet.safetensors" for folder in folders.values()]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+    searches = [
+        json.loads((folder / "runs/tiny/search/record.json").read_text())
+        for folder in folders.values()
+    ]
+    assert [len(search["evaluated"]) for search in searches] == [18, 18]
     records = [
         json.loads((folder / "runs/tiny/train/record.json").read_text())
         for folder in folders.values()

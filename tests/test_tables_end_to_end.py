@@ -23,7 +23,7 @@ train:
   growth_share: 0.25
   teaching: {{board_size: 4, matching: {{images: 64, probes: 4, every: 10}}}}
 score: {{images: 100, recalibration_images: 64}}
-search: {{population: 8, generations: 3}}
+search: {{population: 8, candidates: 24}}
 verify: {{top_k: 2, protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
 retrain: {{epochs: 2}}
 benchmark: {{protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}

@@ -54,7 +54,7 @@ def surrogate_words(exact: ExactSearch) -> str:
     fits = list(exact.surrogates.values())
     if not fits:
         return ""
-    several = f" of {len(fits)} input sizes, each for itself" if len(fits) > 1 else ""
+    several = f" of {len(fits)} input sizes" if len(fits) > 1 else ""
     return (
         "The surrogate is a sum over blocks, fitted to the scores of"
         f" {plural(sum(fit.samples for fit in fits), 'network')}{several}. On networks left out of"
