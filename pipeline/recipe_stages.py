@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -34,6 +34,9 @@ from pipeline.search_stage import run_search
 from pipeline.space import SearchSpace
 from pipeline.stages import RECORD, Stage, StageContext
 from pipeline.workspace import table_to_write
+
+if TYPE_CHECKING:
+    from pipeline.report import ReportInputs
 
 
 def stages() -> tuple[Stage, ...]:
@@ -282,12 +285,8 @@ def _report(context: StageContext) -> BaseModel:
     return write_report(report_inputs(context.recipe, context.run), context.folder)
 
 
-def report_inputs(recipe: Recipe, run: Path) -> Any:
-    """The records of a run that are there, for its report.
-
-    Returns:
-        `pipeline.report.ReportInputs`; a stage that has not run is None in it.
-    """
+def report_inputs(recipe: Recipe, run: Path) -> ReportInputs:
+    """The records of a run that are there, for its report; a stage that has not run is None."""
     from pipeline.report import ReportInputs
 
     found = {
@@ -295,6 +294,18 @@ def report_inputs(recipe: Recipe, run: Path) -> Any:
         for stage, model in _RECORDS.items()
         if (path := run / stage / RECORD).exists()
     }
-    return ReportInputs.model_validate(
+    inputs = ReportInputs.model_validate(
         {"name": run.name, "recipe": recipe.model_dump(mode="json"), **found}
     )
+    return inputs.model_copy(update={"profile": _profile_of_chosen(inputs)})
+
+
+def _profile_of_chosen(inputs: ReportInputs) -> ProfileRecord | None:
+    """What was profiled at the chosen network's input size, on the searched target."""
+    profile, verified = inputs.profile, inputs.verify
+    if profile is None or verified is None:
+        return profile
+    size = verified.candidates[verified.winner].candidate.architecture.resolution
+    records = (profile, *profile.also)
+    fitting = (it for it in records if (it.target, it.resolution) == (profile.target, size))
+    return next(fitting, profile)
