@@ -14,6 +14,7 @@
     ├── MeasurementError                      a timing that cannot be made or trusted
     │   └── UnsteadyError                     … because the machine does not hold still
     ├── InfeasibleError                       limits that no architecture meets
+    ├── SolverError                           a solver that ends without an answer
     ├── StageError                            a stage whose input is not there yet
     └── StorageError                          a file that cannot be read or written (disk full, …)
 
@@ -114,6 +115,10 @@ class UnsteadyError(MeasurementError):
 
 class InfeasibleError(PipelineError):
     """Limits that no architecture of the space meets."""
+
+
+class SolverError(PipelineError):
+    """A solver that ends without an answer."""
 
 
 class StageError(PipelineError):

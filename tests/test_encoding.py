@@ -121,3 +121,32 @@ def test_the_extreme_is_that_of_an_enumeration(shape, seed, shift, largest):
     assert value == pytest.approx(everything.max() if largest else everything.min())
     assert table.totals(row[None])[0] == value
     assert decode(space, row, 10).space == "cream"
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 10), st.permutations(range(6)))
+def test_on_the_grid_sums_do_not_depend_on_their_order(seed, factor, order):
+    """Real totals do, in their last bits; a limit that is a network's own cost then has no answer.
+
+    Rounding moves a value by half a step at most, far less than anything is measured to.
+    """
+    values = np.random.default_rng(seed).gamma(1.0, 3.0, (6, 4))
+    values[:, 0] = 0
+    table = SlotTable(64, 1.1, values, 6)
+    exact = table.on_grid(factor)
+    assert np.abs(exact.values - factor * values).max() <= 2.0**-37 * (1 + 1e-9)
+    assert abs(exact.fixed - factor * 1.1) <= 2.0**-37 * (1 + 1e-9)
+    row = np.array([[64, 1, 2, 3, 1, 2, 3]], dtype=np.int16)
+    total = exact.totals(row)[0]
+    added = exact.fixed
+    for slot in order:
+        added += exact.values[slot, row[0, 1 + slot]]
+    assert added == total
+    assert exact.on_grid().totals(row)[0] == total
+
+
+def test_whole_numbers_are_on_the_grid():
+    """As MACs and parameters are, however many."""
+    table = SlotTable.of(CREAM, 224, 1000, operator_macs)
+    exact = table.on_grid()
+    assert exact.fixed == table.fixed
+    assert (exact.values == table.values).all()

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline import path_counts
 from pipeline.cost import operator_macs
 from pipeline.encoding import Floats, Rows, SlotTable
-from pipeline.space import get_space, space_names
-from pipeline import path_counts
 from pipeline.path_counts import PathCounts
+from pipeline.space import get_space, space_names
 from tests.training.enumerated import CREAM, agreement, every_row
 
 SPACE = CREAM.narrowed(max_depth=2, operators=["mb4_3x3", "mb6_5x5"])
@@ -62,6 +62,62 @@ def test_every_network_of_the_window_is_counted(seed, one, other, scale, sign):
     assert inside.sum() <= counts.total
     if scale < 1e3 and high - totals.min() <= 500:
         assert inside.sum() == counts.total
+
+
+def enumerated_window(seed, shares, scale, sign):
+    """Random sums, a window that ends at networks, and which networks are in it."""
+    values = np.random.default_rng(seed).normal(sign * 2 * scale, scale, MACS.values.shape)
+    values[:, 0] = 0
+    table = SlotTable(32, 7.0, np.rint(values), 2)
+    totals = table.totals(ROWS)
+    low, high = np.quantile(totals, sorted(shares), method="nearest")
+    return table, float(low), float(high), (totals >= low) & (totals <= high)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)),
+    st.sampled_from([10, 1e2, 1e6]),
+    st.sampled_from([-1, 0, 1]),
+    st.sampled_from(["low", "high", "both"]),
+    st.sampled_from([50, 500]),
+)
+@settings(max_examples=60)
+def test_a_window_is_never_counted_above_itself_nor_widened_below(
+    seed, shares, scale, sign, ends, bins
+):
+    """Where only one end has a limit, nothing is lost at the other."""
+    table, low, high, _ = enumerated_window(seed, shares, scale, sign)
+    totals = table.totals(ROWS)
+    at_least, at_most = (low if ends != "high" else None), (high if ends != "low" else None)
+    inside = np.ones(len(ROWS), dtype=bool)
+    if at_least is not None:
+        inside &= totals >= at_least
+    if at_most is not None:
+        inside &= totals <= at_most
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(path_counts, "_BINS", bins)
+        narrow, wide = (
+            PathCounts.of(table, (1.0, 1.0), at_least, at_most, widened=widened)
+            for widened in (False, True)
+        )
+    assert narrow.total <= inside.sum() <= wide.total
+    some = np.random.default_rng(seed).choice(len(ROWS), 300, replace=False)
+    assert not (counted(narrow, ROWS[some]) > inside[some]).any()
+    assert not (counted(wide, ROWS[some]) < inside[some]).any()
+
+
+@given(st.integers(0, 2**32 - 1), st.tuples(st.floats(0, 1), st.floats(0, 1)))
+@settings(max_examples=25)
+def test_on_a_fine_grid_both_counts_are_exact(seed, shares):
+    table, low, high, inside = enumerated_window(seed, shares, 100, 1)
+    for widened in (False, True):
+        counts = PathCounts.of(table, (1.0, 1.0), low, high, widened=widened)
+        assert counts.total == inside.sum()
+
+
+def test_everything_is_counted_without_limits_also_from_within():
+    assert PathCounts.of(MACS, (1.0, 1.0), None, None, widened=False).total == len(ROWS)
 
 
 @pytest.mark.parametrize("bins", [20, 8192])

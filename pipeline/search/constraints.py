@@ -64,7 +64,7 @@ class Bound:
         return beyond / self.value
 
     def describe(self) -> str:
-        """For people, e.g. `MACs at most 300.0 M`."""
+        """For people, e.g. `MACs at most 300 M`."""
         margin = f" with a margin of {self.margin:.2g} uncertainties" if self.margin else ""
         end = "least" if self.at_least else "most"
         return f"{self.label} at {end} {self.show(self.value)}{margin}"
@@ -80,8 +80,10 @@ class Bound:
 
 
 def show_cost(key: str, cost: float) -> str:
-    """A cost with its unit, e.g. `300.0 M` or `6.12 ms`."""
-    return f"{cost:.4g} ms" if key.startswith(_LATENCY) else f"{cost / 1e6:.4g} M"
+    """A cost with its unit, e.g. `300 M` or `6.12 ms`; without where millions would hide it."""
+    if key.startswith(_LATENCY):
+        return f"{cost:.4g} ms"
+    return f"{cost / 1e6:.4g} M" if cost >= 1e4 else f"{cost:.4g}"
 
 
 def _label(key: str) -> str:

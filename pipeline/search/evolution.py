@@ -7,11 +7,13 @@ final ranking). Survivors keep the whole front; parents are the most accurate of
 because the question is the most accurate network within the limits and the front comes with it.
 
 Candidates are feasible by construction: whatever sampling, mutation and crossover make is repaired
-before it is asked about, so that no evaluation is spent on a network that cannot be used.
+before it is asked about, so that no evaluation is spent on a network that cannot be used. Where a
+guide guesses accuracies, more children are made than asked about, and the most promising are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +27,8 @@ from pipeline.search.variation import Random
 
 _ROUNDS = 20
 """Times a generation is topped up before it stays smaller than the population."""
+_OFFSPRING = 4
+"""Children made for each that is asked about, where there is a guide to choose among them."""
 _TOURNAMENT = 4
 """Survivors of which the most accurate becomes a parent."""
 
@@ -60,6 +64,10 @@ class Evolution:
         mutation_probability: Chance of each choice of a child to be drawn anew, beside the one
             that always is.
         rng: Random generator.
+
+    Attributes:
+        guide: Guesses accuracies: of several children the most promising are asked about. None:
+            each is.
     """
 
     def __init__(
@@ -72,10 +80,17 @@ class Evolution:
         self._asked: set[bytes] = set()
         self._planted: list[Rows] = []
         self._population: _Population | None = None
+        self.guide: Callable[[Rows], Floats] | None = None
 
-    def plant(self, rows: Rows) -> None:
-        """Rows to ask for before any children, in this order; those outside the limits are not."""
-        self._planted += self._never_asked(rows[self._problem.violation(rows) <= 0], len(rows))
+    def plant(self, rows: Rows) -> int:
+        """Rows to ask for before any children, in this order.
+
+        Returns:
+            How many will be asked for: those inside the limits that never were.
+        """
+        new = self._never_asked(rows[self._problem.violation(rows) <= 0], len(rows))
+        self._planted += new
+        return len(new)
 
     def learn(self, rows: Rows, accuracy_percent: Floats) -> None:
         """Takes rows inside the limits whose accuracies are known already."""
@@ -93,13 +108,25 @@ class Evolution:
         """
         size = self._size if most is None else min(most, self._size)
         found, self._planted = self._planted[:size], self._planted[size:]
+        room = size - len(found)
+        made = self._new(room * _OFFSPRING if self.guide else room)
+        if self.guide and len(made):
+            made = made[np.argsort(-self.guide(made), kind="stable")]
+        found += list(made[:room])
+        self._asked.update(row.tobytes() for row in found)
+        return as_rows(found, 1 + self._problem.variation.slots)
+
+    def _new(self, count: int) -> Rows:
+        """Distinct rows inside the limits that were never asked about; at most that many."""
+        found: dict[bytes, Rows] = {}
         for attempt in range(_ROUNDS):
-            room = size - len(found)
-            if not room:
+            room = count - len(found)
+            if room <= 0:
                 break
             rows, left = repair(self._proposals(room, attempt), self._problem, self._rng)
-            found += self._never_asked(rows[left <= 0], room)
-        return as_rows(found, 1 + self._problem.variation.slots)
+            new = [row for row in rows[left <= 0] if row.tobytes() not in self._asked]
+            found.update((row.tobytes(), row) for row in new)
+        return as_rows(list(found.values())[:count], 1 + self._problem.variation.slots)
 
     def tell(self, rows: Rows, accuracy_percent: Floats) -> None:
         """Takes the accuracies of asked rows and lets the fittest survive.

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from pipeline.encoding import Floats, Rows, SlotTable
 from pipeline.search.front_refinement import refined
-from pipeline.search.integer_program import least_of_sums
+from pipeline.search.integer_program import SURELY, least_of_sums
 from pipeline.search.linear import Cuts, LinearLimit, linear_limits, times
 from pipeline.search.problem import Problem
 from pipeline.search.relaxation import Bounds, Relaxation, relaxation
@@ -59,7 +59,7 @@ def exact_front(problem: Problem, surrogate: SlotTable, cuts: Cuts) -> ExactFron
     size = surrogate.resolution
     latency = problem.tables.sums[size][problem.latency]
     limits = [one for one in linear_limits(problem, size, cuts) if not one.is_least]
-    fastest = least_of_sums(latency, limits)
+    fastest = least_of_sums(latency, [one.tightened(SURELY) for one in limits])
     if fastest is None:
         return front_of(problem, surrogate, no_rows(surrogate))
     search = _Search(surrogate, latency, limits, problem.tables.reachable[size][problem.latency][1])
@@ -69,7 +69,8 @@ def exact_front(problem: Problem, surrogate: SlotTable, cuts: Cuts) -> ExactFron
     found = front_of(problem, surrogate, inside)
     if not np.array_equal(found.rows, outer.rows):
         found = refined(problem, surrogate, cuts, outer, found)
-    return replace(found, gap_percent=max(gap, found.gap_percent))
+    # What was dropped may lie above the relaxed front, which the gap so far is measured to.
+    return replace(found, gap_percent=gap + found.gap_percent)
 
 
 class _Search:
@@ -111,8 +112,8 @@ class _Search:
                 options.chosen(np.flatnonzero(bounds.of_options(options.sums, stage) > SAME))
                 for stage, options in enumerate(self._options)
             ]
-        labels, gap = self._sweep(bounds)
-        return np.concatenate([known, self._rows(labels.codes)]), gap
+        rows, gap = self._sweep(bounds)
+        return np.concatenate([known, rows]), gap
 
     def _beam(self, relaxed: Relaxation, most_pairs: int) -> Rows:
         """Networks made of the partial networks that look best under some multipliers."""
@@ -137,18 +138,18 @@ class _Search:
         kept = order[rises(-loss[order])]
         return relaxed.against(latency[kept], loss[kept])
 
-    def _sweep(self, bounds: Bounds) -> tuple[Options, float]:
+    def _sweep(self, bounds: Bounds) -> tuple[Rows, float]:
         """All networks that may still improve on the known front."""
         labels, gap = self._options[0], 0.0
         for stage in range(1, len(self._options)):
             if not len(labels) or not len(self._options[stage]):
-                return self._options[0].chosen(np.empty(0, dtype=np.intp)), gap
+                return no_rows(self._tables[0]), gap
             labels, dropped = self._most_promising(labels, stage, bounds)
             gap = max(gap, dropped)
             labels = self._grown(labels, stage, bounds)
             if len(labels) <= _COMPARED:
                 labels = labels.best()
-        return labels, gap
+        return self._rows(labels.codes), gap
 
     def _most_promising(self, labels: Options, stage: int, bounds: Bounds) -> tuple[Options, float]:
         """As many as can be combined with the next stage, and what the others promised."""

@@ -35,10 +35,16 @@ class ExactAnswer:
     front: ExactFront
     seconds: float
 
-    def spread(self, most: int) -> Rows:
-        """Networks of the front, evenly along it, the most accurate first."""
-        count = len(self.front.rows)
-        places = np.linspace(count - 1, 0, min(most, count)).round().astype(int)
+    def spread(self, most: int, share: float = 1.0) -> Rows:
+        """Networks of the front, evenly along it, the most accurate first.
+
+        Args:
+            most: How many.
+            share: Of the front's networks, counted from the most accurate one.
+        """
+        last = len(self.front.rows) - 1
+        count = min(most, 1 + int(share * last))
+        places = np.linspace(last, (1 - share) * last, count).round().astype(int)
         rows: Rows = self.front.rows[places]
         return rows
 
@@ -57,7 +63,8 @@ def search_exactly(problem: Problem, rows: Rows, accuracy_percent: Floats) -> Ex
     if len(rows) < LEAST_SAMPLES:
         return None
     start = time.monotonic()
-    surrogate = fit_surrogate(problem.space, rows, accuracy_percent)
+    sizes = problem.tables.resolutions
+    surrogate = fit_surrogate(problem.space, rows, accuracy_percent, also_at=sizes)
     best, front = best_and_front(problem, surrogate.tables)
     return ExactAnswer(surrogate, best, front, time.monotonic() - start)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pipeline.records import Candidate
 from pipeline.search.constraints import (
     bounds,
@@ -85,7 +87,15 @@ def _would_do(problem: Problem, costs: dict[str, float]) -> list[str]:
     told = []
     for bound in bounds(problem.limits):
         cost = costs[bound.key] + (bound.margin * costs[bound.std_key] if bound.margin else 0.0)
-        beyond = cost < bound.value if bound.at_least else cost > bound.value
-        end = "least" if bound.at_least else "most"
-        told.append(f"{bound.label} at {end} {bound.show(cost if beyond else bound.value)}")
+        if bound.at_least:
+            limit = f"least {bound.show(_outwards(min(cost, bound.value), up=False))}"
+        else:
+            limit = f"most {bound.show(_outwards(max(cost, bound.value), up=True))}"
+        told.append(f"{bound.label} at {limit}")
     return told
+
+
+def _outwards(limit: float, *, up: bool) -> float:
+    """The limit as it will be shown, with four digits, and no tighter for that."""
+    unit = 10.0 ** (math.floor(math.log10(limit)) - 3)
+    return unit * (math.ceil(limit / unit) if up else math.floor(limit / unit))

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from pipeline.encoding import Floats, Rows, SlotTable
-from pipeline.errors import PipelineError
+from pipeline.errors import SolverError
 from pipeline.search.constraints import has_margin
 from pipeline.search.linear import Cuts, LinearLimit, by_size, linear_limits, times
 from pipeline.search.problem import Problem
@@ -26,9 +26,11 @@ _SECONDS = 20.0
 _ROUNDS = 40
 """Programs that follow each other because the network found is outside the true limits."""
 _TOLERANCE = 1e-6
-"""How far, relative to a limit, the solver's networks may be beyond it. One that is leads to a
-limit that is tighter by as much, so a network closer to its limit than that can be missed; the
-bound then says so."""
+"""How far, relative to a limit, the solver may be mistaken about a network being within it."""
+SURELY = -2 * _TOLERANCE
+"""How much tighter limits are in proofs: looser, so that nothing within them is overlooked. A
+network found beyond them leads to tighter ones, so one closer to its limit than that can be
+missed; the bound then says so."""
 _INFEASIBLE, _OPTIMAL, _STOPPED = 2, 0, 1
 
 
@@ -81,6 +83,12 @@ def nearest(problem: Problem, cuts: Cuts) -> Proved:
     """
     answers = [_nearest_at(problem, size, cuts) for size in problem.tables.resolutions]
     best = min(answers, key=lambda found: found.value)
+    if 0 < best.value < 10 * _TOLERANCE:
+        # So little may be the solver's tolerance: a search among those within decides.
+        for size in problem.tables.resolutions:
+            latency = problem.tables.sums[size][problem.latency]
+            if within := least_within(problem, latency, cuts):
+                return Proved(within.row, 0.0, 0.0)
     return Proved(best.row, best.value, min(found.bound for found in answers))
 
 
@@ -99,27 +107,33 @@ def least_within(
         None where no network is within the limits, which is then proved.
 
     Raises:
-        PipelineError: The limits leave so little that rounding decides.
+        SolverError: The limits leave so little that rounding decides.
     """
     size, program = objective.resolution, _Program(objective)
-    bound, tightened = -np.inf, 0.0
+    bound, tightened, step = -np.inf, SURELY, 2 * _TOLERANCE
+    excluded: list[LinearLimit] = []
     for _ in range(_ROUNDS):
-        limits = [*linear_limits(problem, size, cuts), *also]
-        solution = program.minimise(objective.values, [one.tightened(tightened) for one in limits])
-        if solution is None:
+        limits = [one.tightened(tightened) for one in linear_limits(problem, size, cuts)]
+        solution = program.minimise(objective.values, [*limits, *also, *excluded])
+        if solution is None and tightened == SURELY:
             return None
+        if solution is None:
+            # Too tight: those beyond a limit are left out one by one then.
+            tightened, step = SURELY, 0.0
+            continue
         row, least = solution
-        if not tightened:
+        if tightened == SURELY:
             bound = max(bound, objective.fixed + least)
         violation = problem.violation(row[None])[0]
         if violation <= 0:
             value = float(objective.totals(row[None])[0])
             return Proved(row, value, min(bound, value))
         if violation < 10 * _TOLERANCE:
-            tightened += 2 * _TOLERANCE
+            excluded.append(_all_but(row, objective))
+            tightened += step
         if has_margin(problem.limits):
             cuts.add(problem, row)
-    raise PipelineError(
+    raise SolverError(
         f"no network within all limits was found at {size} pixels in {_ROUNDS} integer programs",
         hint="limits this close to each other leave hardly anything; loosen one a little",
     )
@@ -149,6 +163,16 @@ def _nearest_at(problem: Problem, size: int, cuts: Cuts) -> Proved:
             break
         cuts.add(problem, row)
     return Proved(found.row, found.value, min(bound, found.value))
+
+
+def _all_but(row: Rows, like: SlotTable) -> LinearLimit:
+    """What every network keeps to except one: fewer of its blocks, or others beside them."""
+    values = np.full(like.values.shape, -1.0)
+    values[:, 0] = 0.0
+    used = np.flatnonzero(row[1:])
+    values[used, row[1 + used]] = 1.0
+    table = SlotTable(like.resolution, 0.0, values, like.max_depth)
+    return LinearLimit(table, len(used) - 0.5, 0.0)
 
 
 class _Program:
@@ -183,17 +207,21 @@ class _Program:
     ) -> tuple[Rows, float] | None:
         binary = np.append(np.ones(len(objective) - 1), 0.0)
         scale = np.abs(objective).max() or 1.0
-        answer = milp(
-            objective / scale,
-            constraints=[*self._structure(), *map(self._limit, limits)],
-            integrality=binary,
-            bounds=Bounds(0.0, np.append(binary[:-1], loosened)),
-            options={"time_limit": _SECONDS, "mip_rel_gap": 0.0},
-        )
+        # Where HiGHS's presolve fails, it solves the program as it stands.
+        for presolve in (True, False):
+            answer = milp(
+                objective / scale,
+                constraints=[*self._structure(), *map(self._limit, limits)],
+                integrality=binary,
+                bounds=Bounds(0.0, np.append(binary[:-1], loosened)),
+                options={"time_limit": _SECONDS, "mip_rel_gap": 0.0, "presolve": presolve},
+            )
+            if answer.status in (_INFEASIBLE, _OPTIMAL, _STOPPED):
+                break
         if answer.status == _INFEASIBLE:
             return None
-        if answer.status not in (_OPTIMAL, _STOPPED) or answer.x is None:
-            raise PipelineError(
+        if answer.x is None:
+            raise SolverError(
                 f"the integer program ended without an answer: {answer.message}",
                 hint="loosen a limit, or narrow the space (space.max_depth)",
             )

@@ -62,9 +62,9 @@ class Scoring:
         Returns:
             Percent, shape (n,).
         """
-        new = [row for row in rows if row.tobytes() not in self._accuracy]
+        new = {row.tobytes(): row for row in rows if row.tobytes() not in self._accuracy}
         if new:
-            self._add(as_rows(new, rows.shape[1]))
+            self._add(as_rows(list(new.values()), rows.shape[1]))
         return np.array([self._accuracy[row.tobytes()] for row in rows])
 
     @property

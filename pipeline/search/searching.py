@@ -75,10 +75,10 @@ def search(
         for target in alone:
             _run(_course_alone(course, target), board, seed)
     except InfeasibleError as error:
-        message = error.message
-        nearest = nearest_candidate(problem)
-        if nearest.violation > 0:
-            message = describe_infeasible(problem, nearest)
+        message = f"{error.message}; {error.hint}" if error.hint else error.message
+        closest = nearest_candidate(problem)
+        if closest.violation > 0:
+            nearest, message = closest, describe_infeasible(problem, closest)
     candidates = scoring.candidates()
     ranking = _ranking(candidates, problem.target)
     return SearchRecord(
@@ -133,9 +133,11 @@ def _told(candidates: Sequence[Candidate], ranking: Sequence[int], course: Cours
     target = course.problem.target
     best = candidates[ranking[0]]
     latency = show_cost(latency_key(target), _latency_ms(best, target))
+    unproved = f"; nothing is proved of the surrogate: {course.unproved}" if course.unproved else ""
     return (
         f"{len(candidates)} architectures scored, {course.ended}; the most accurate has "
         f"{best.accuracy_percent:.2f} % at {latency} and {show_cost('macs', best.macs)} MACs"
+        f"{unproved}"
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.encoding import Rows, encode
-from pipeline.errors import ArchitectureError, InfeasibleError
+from pipeline.encoding import Floats, Rows, encode
+from pipeline.errors import ArchitectureError, InfeasibleError, SolverError
+from pipeline.search.cost_tables import CostTables
 from pipeline.search.evolution import Evolution
 from pipeline.search.exact_search import ExactAnswer, search_exactly
 from pipeline.search.hypervolume import hypervolume
@@ -16,9 +17,15 @@ from pipeline.search.problem import Problem, as_rows
 from pipeline.search.scoring import Scoring
 from pipeline.search.seeds import seed_rows
 from pipeline.search.settings import SearchSettings
+from pipeline.search.surrogate import LEAST_SAMPLES, fit_tables
 from pipeline.search.variation import Random
 from pipeline.space import Architecture
 
+_SEEDED = 10
+"""One in so many of a population comes from the exact front. Its networks are much alike and owe
+their place to errors of the fit as well; more of them leave less to find out otherwise."""
+_OF_THE_FRONT = 0.2
+"""The most accurate part of the front, from which these come."""
 _GROWTH = 1e-4
 """Relative growth of the hypervolume below which a generation brought nothing."""
 
@@ -34,6 +41,7 @@ class Course:
         hypervolume: After each generation.
         exact: What was proved, where a surrogate was fitted.
         ended: Why it ended, in words.
+        unproved: Why nothing is proved, though there were scores to fit a surrogate on.
     """
 
     problem: Problem
@@ -42,6 +50,7 @@ class Course:
     hypervolume: list[float] = field(default_factory=list)
     exact: ExactAnswer | None = None
     ended: str = ""
+    unproved: str = ""
 
     def __post_init__(self) -> None:
         self._scored_before = len(self.scoring.rows)
@@ -63,6 +72,25 @@ class Course:
         rows, scores = self.scoring.rows, self.scoring.scores
         inside = self.problem.violation(rows) <= 0 if len(rows) else np.zeros(0, dtype=bool)
         return rows[inside], scores[inside]
+
+    def prove(self) -> None:
+        """Fits the surrogate on what was scored within the limits, and searches it exactly."""
+        self.exact, self.unproved = None, ""
+        try:
+            self.exact = search_exactly(self.problem, *self.within())
+        except SolverError as error:
+            # The search by scores does not depend on it; the record's message says it is missing.
+            self.unproved = error.message
+
+    def guess(self) -> Callable[[Rows], Floats] | None:
+        """Accuracies by a surrogate of what was scored so far; None while that is too little."""
+        rows, scores = self.within()
+        if len(rows) < LEAST_SAMPLES:
+            return None
+        sizes = self.problem.tables.resolutions
+        tables = fit_tables(self.problem.space, rows, scores, also_at=sizes)
+        guesses = CostTables({size: {"accuracy": table} for size, table in tables.items()})
+        return lambda asked: guesses(asked)["accuracy"]
 
     def generation(self, evolution: Evolution, most: int) -> bool:
         """Scores up to `most` architectures; whether there were any."""
@@ -93,23 +121,34 @@ class Course:
 
 
 def evolve(course: Course, rng: Random) -> None:
-    """Evolution, seeded by the exact front of a surrogate that is fitted on the first scores."""
-    settings = course.settings
+    """Evolution, seeded by a surrogate's exact front and guided by the surrogate.
+
+    The surrogate is fitted on the first scores, and again after each generation on all of them.
+    What is proved in the end is proved of the last one.
+    """
     evolution = _started(course, rng)
-    samples = round(settings.surrogate_share * settings.candidates)
-    if samples:
-        evolution.plant(seed_rows(course.problem, samples, rng))
-        if not _score(course, evolution, samples):
-            return
-        course.exact = search_exactly(course.problem, *course.within())
+    samples = course.settings.samples
+    evolution.plant(seed_rows(course.problem, samples, rng))
+    if not course.settings.surrogate_share:
+        _evolve(course, evolution, is_guided=False)
+    elif _score(course, evolution, samples):
+        course.prove()
         if course.exact:
-            evolution.plant(course.exact.spread(settings.population))
-    else:
-        evolution.plant(seed_rows(course.problem, settings.population, rng))
-    course_before = len(course.hypervolume)
-    while (room := course.room) and course.generation(evolution, room):
-        # What the surrogate needed says nothing of how the evolution goes.
-        if len(course.hypervolume) - course_before > settings.patience and course.has_stalled:
+            seeds = max(1, course.settings.population // _SEEDED)
+            evolution.plant(course.exact.spread(seeds, _OF_THE_FRONT))
+        _evolve(course, evolution, is_guided=True)
+        course.prove()
+
+
+def _evolve(course: Course, evolution: Evolution, *, is_guided: bool) -> None:
+    """Generation after generation, until the budget is used or the front stalls."""
+    sampled = len(course.hypervolume)
+    while room := course.room:
+        evolution.guide = course.guess() if is_guided else None
+        if not course.generation(evolution, room):
+            return
+        # How the front grew while sampling says nothing of how the evolution goes.
+        if len(course.hypervolume) - sampled > course.settings.patience and course.has_stalled:
             return
 
 
@@ -120,13 +159,14 @@ def score_exact_front(course: Course, rng: Random) -> None:
     evolution.plant(seed_rows(course.problem, samples, rng))
     if not _score(course, evolution, samples):
         return
-    course.exact = search_exactly(course.problem, *course.within())
-    if course.exact is None or not (room := course.room):
+    course.prove()
+    if course.exact is None:
+        course.ended = "but no exact front" if course.unproved else "too few to fit a surrogate on"
         return
-    planted = course.exact.spread(room)
-    evolution.plant(planted)
-    _score(course, evolution, min(room, len(planted)))
-    if not course.ended:
+    if not (room := course.room):
+        return
+    planted = evolution.plant(course.exact.spread(room))
+    if _score(course, evolution, planted) and course.room:
         course.ended = "the whole exact front"
 
 

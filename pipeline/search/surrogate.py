@@ -36,36 +36,53 @@ class Surrogate:
 
     Attributes:
         tables: Accuracy in percent as a sum over slots, by input size.
-        fits: How well it explains scores that were left out of the fit, by input size.
+        fits: How well it explains scores that were left out of the fit, by input size; without
+            sizes that there were no scores at.
     """
 
     tables: dict[int, SlotTable]
     fits: dict[int, SurrogateFit]
 
 
-def fit_surrogate(space: SearchSpace, rows: Rows, accuracy_percent: Floats) -> Surrogate:
+def fit_surrogate(
+    space: SearchSpace, rows: Rows, accuracy_percent: Floats, also_at: tuple[int, ...] = ()
+) -> Surrogate:
     """Fits the sum, for every input size there is a row of.
 
     Args:
         space: The space of the rows.
         rows: Shape (n, 1 + slots), n ≥ `LEAST_SAMPLES`.
         accuracy_percent: Their scores, shape (n,).
+        also_at: Input sizes that need no rows; the sum there is what those with rows share.
     """
-    sizes = tuple(int(size) for size in np.unique(rows[:, 0]))
-    features = _Features(space, sizes)
-    inputs = features.of(rows)
+    sizes = _sizes(rows, also_at)
+    inputs = _Features(space, sizes).of(rows)
     # The penalty is chosen anew inside each fold, so that what is left out is truly unseen.
     folds = KFold(min(_FOLDS, len(rows)), shuffle=True, random_state=0)
     left_out = cross_val_predict(RidgeCV(_PENALTIES), inputs, accuracy_percent, cv=folds)
     means = cross_val_predict(DummyRegressor(), inputs, accuracy_percent, cv=folds)
-    model = RidgeCV(_PENALTIES).fit(inputs, accuracy_percent)
     return Surrogate(
-        {size: features.table(size, model.coef_, float(model.intercept_)) for size in sizes},
+        fit_tables(space, rows, accuracy_percent, also_at),
         {
             size: _fit(*(each[rows[:, 0] == size] for each in (accuracy_percent, left_out, means)))
             for size in sizes
+            if (rows[:, 0] == size).any()
         },
     )
+
+
+def fit_tables(
+    space: SearchSpace, rows: Rows, accuracy_percent: Floats, also_at: tuple[int, ...] = ()
+) -> dict[int, SlotTable]:
+    """The fitted sum alone, without asking how good it is; arguments as of `fit_surrogate`."""
+    sizes = _sizes(rows, also_at)
+    features = _Features(space, sizes)
+    model = RidgeCV(_PENALTIES).fit(features.of(rows), accuracy_percent)
+    return {size: features.table(size, model.coef_, float(model.intercept_)) for size in sizes}
+
+
+def _sizes(rows: Rows, also_at: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted({*np.unique(rows[:, 0]).tolist(), *also_at}))
 
 
 def _fit(scores: Floats, left_out: Floats, means: Floats) -> SurrogateFit:
@@ -134,6 +151,8 @@ def _rms(errors: Floats) -> float:
 
 
 def _tau(one: Floats, other: Floats) -> float:
-    """Rank correlation; 0 where one side is all the same."""
+    """Rank correlation; 0 of one network, and where one side is all the same."""
+    if len(one) < 2:
+        return 0.0
     tau = float(kendalltau(one, other).statistic)
     return tau if np.isfinite(tau) else 0.0

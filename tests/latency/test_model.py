@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.calibration_record import Calibration, DriftCheck
-from pipeline.encoding import encode
+from pipeline.encoding import Rows, encode
 from pipeline.errors import MissingEntriesError, StorageError, TableError
 from pipeline.files import read_record, write_record
 from pipeline.fingerprint import environment
@@ -21,6 +21,8 @@ from pipeline.latency.drift import check_path
 from pipeline.latency.model import LatencyModel, ModelFile, model_path, save_calibration
 from pipeline.latency.table import LatencyTable
 from pipeline.operator_spec import parse_key
+from pipeline.records import LatencyPrediction
+from pipeline.search.variation import Variation
 from pipeline.space import Architecture, SearchSpace, get_space
 from tests.latency import synthetic
 from tests.latency.synthetic import TARGET, header, network_ms, times_of, write_table
@@ -174,6 +176,83 @@ def test_reachable_bounds_are_reached(model: LatencyModel) -> None:
     assert model.predict(a_network(96)).typical == pytest.approx(smallest)
     deepest = a_network(96, stages=(("mb6_7x7",) * 6,) * 5)
     assert model.predict(deepest).typical == pytest.approx(largest)
+
+
+# As sums over slots.
+
+
+@pytest.fixture(scope="module")
+def scaled(model: LatencyModel) -> LatencyModel:
+    """The same, once a check found everything slower."""
+    return LatencyModel(model.table, model.calibrations, scale=1.25)
+
+
+def random_rows(space: SearchSpace, resolution: int, count: int, seed: int) -> Rows:
+    variation = Variation.of(space, (resolution,))
+    return variation.random(count, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("space", [SMALL, CREAM.narrowed(max_depth=3), CREAM])
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_a_sum_over_slots_is_to_the_bit_what_is_predicted(
+    model: LatencyModel, scaled: LatencyModel, space: SearchSpace, resolution: int
+) -> None:
+    rows = random_rows(space, resolution, 40, 1)
+    for one in (model, scaled):
+        table = one.slot_table(space, resolution, CLASSES)
+        assert table.totals(rows).tolist() == one.predict_batch(space, rows, CLASSES)[0].tolist()
+        assert (table.extreme(largest=False)[0], table.extreme(largest=True)[0]) == (
+            one.reachable_ms(space, resolution, CLASSES)
+        )
+
+
+@pytest.mark.parametrize("space", [SMALL, CREAM])
+def test_a_tangent_is_the_uncertainty_at_its_row_and_nowhere_above_it(
+    model: LatencyModel, scaled: LatencyModel, space: SearchSpace
+) -> None:
+    for one, resolution in itertools.product((model, scaled), RESOLUTIONS):
+        rows = random_rows(space, resolution, 60, 2)
+        std = one.predict_batch(space, rows, CLASSES)[1]
+        for place in (0, 20, 40):
+            tangent = one.std_tangent(space, rows[place], CLASSES)
+            assert tangent.resolution == resolution
+            below = tangent.totals(rows)
+            assert below[place] == pytest.approx(std[place], rel=1e-9)
+            assert (below <= std * (1 + 1e-9)).all()
+            # It follows the uncertainty rather than lying far below it.
+            assert (below > 0.5 * std).mean() > 0.5
+
+
+def test_what_networks_were_seen_to_take_leaves_sums_over_slots_as_they_were(
+    model: LatencyModel,
+) -> None:
+    rows = random_rows(CREAM, 32, 10, 3)
+    network = a_network(depth=2)
+    slow = LatencyPrediction(typical=2 * model.predict(network).typical, std=0.001)
+    updated = model.updated([network], [slow])
+    assert updated.predict(network).typical > model.predict(network).typical
+    for one, same in (
+        (model.slot_table(CREAM, 32, CLASSES), updated.slot_table(CREAM, 32, CLASSES)),
+        (
+            model.std_tangent(CREAM, rows[0], CLASSES),
+            updated.std_tangent(CREAM, rows[0], CLASSES),
+        ),
+    ):
+        assert one.totals(rows).tolist() == same.totals(rows).tolist()
+
+
+@pytest.mark.usefixtures("workdir")
+def test_a_sum_over_slots_is_refused_where_a_prediction_would_be() -> None:
+    small_table()
+    model = LatencyModel.read(TARGET)
+    assert model.slot_table(SMALL, 32, CLASSES).max_depth == 2
+    with pytest.raises(TableError, match="is not calibrated for cream at 64 px"):
+        model.slot_table(SMALL, 64, CLASSES)
+    with pytest.raises(TableError, match="a stage of 3 was asked"):
+        model.slot_table(CREAM.narrowed(max_depth=3, operators=SMALL.operators), 32, CLASSES)
+    wider = CREAM.narrowed(max_depth=2, operators=[*SMALL.operators, "mb6_5x5"])
+    with pytest.raises(MissingEntriesError):
+        model.slot_table(wider, 32, CLASSES)
 
 
 # What is refused.

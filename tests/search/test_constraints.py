@@ -1,6 +1,7 @@
 """Violation as a number, and limits as sentences."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,15 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
 from pipeline.records import Limits
-from pipeline.search.constraints import check_limits, missed, out_of_reach, violation
+from pipeline.search.constraints import (
+    bounds,
+    check_limits,
+    has_margin,
+    missed,
+    out_of_reach,
+    question_units,
+    violation,
+)
 
 CPU, GPU = "cpu/onnxruntime-fp32-b1-t1", "gpu/tensorrt-fp16-b1"
 KNOWN = ["macs", "params", f"latency_ms/{CPU}", f"latency_ms/{GPU}"]
@@ -56,6 +65,20 @@ def test_the_violation_is_0_just_within_and_not_just_beyond():
     cost = np.array([np.nextafter(limit, 0), limit, np.nextafter(limit, 9)])
     beyond = violation({f"latency_ms/{CPU}": cost}, Limits(latency_ms={CPU: limit}))
     assert (beyond == 0).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(("confidence", "margin"), [(0.5, 0.0), (0.9, 1.2816), (0.975, 1.9600)])
+def test_a_latency_is_to_hold_with_its_margin(confidence, margin):
+    limits = Limits(macs=100.0, latency_ms={CPU: 4.0}, confidence=confidence)
+    its = {
+        "macs": np.array([100.0, 120.0, 90.0]),
+        f"latency_ms/{CPU}": np.array([4.0, 3.0, 3.9]),
+        f"latency_std_ms/{CPU}": np.array([0.5, 0.1, 0.01]),
+    }
+    expected = [margin * 0.5 / 4.0, 0.2, max(0.0, (3.9 + margin * 0.01) / 4.0 - 1)]
+    assert violation(its, limits) == pytest.approx(expected, abs=1e-5)
+    assert has_margin(limits) == (confidence > 0.5)
+    assert [bound.margin for bound in bounds(limits)] == pytest.approx([0.0, margin], abs=1e-4)
 
 
 def test_without_limits_nothing_is_violated():
@@ -130,3 +153,44 @@ def test_missed_limits_are_told_with_what_there_is():
         "MACs at least 100 M (it has 75 M)",
         f"latency on {CPU} at most 6 ms (it has 7 ms)",
     ]
+
+
+def test_a_missed_margin_is_told_with_the_uncertainty():
+    limits = Limits(latency_ms={CPU: 4.0}, confidence=0.9)
+    (told,) = missed({f"latency_ms/{CPU}": 3.9, f"latency_std_ms/{CPU}": 0.2}, limits)
+    assert told == (
+        f"latency on {CPU} at most 4 ms with a margin of 1.3 uncertainties (it has 3.9 ms ± 0.2)"
+    )
+    assert missed({f"latency_ms/{CPU}": 3.9, f"latency_std_ms/{CPU}": 0.05}, limits) == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "suggested"),
+    [
+        (Limits(latency_ms={CPU: 0.006}), "was 6 ms meant?"),
+        (Limits(latency_ms={CPU: 6.0, GPU: 1500.0}), "was 1.5 ms meant?"),
+        (Limits(macs=300), "was 300 M meant?"),
+        (Limits(macs_min=0.3e6, macs=400e6), "was 300 M meant?"),
+        (Limits(params=5), "was 5 M meant?"),
+        (Limits(params=5e12), "was 5 M meant?"),
+    ],
+)
+def test_a_limit_in_another_unit_is_questioned(limits, suggested):
+    with pytest.raises(UsageError, match=re.escape(suggested)) as caught:
+        question_units(limits, REACHABLE)
+    assert "milliseconds" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(),
+        ALL,
+        Limits(macs=50e6, params=1e6, latency_ms={CPU: 1.0, GPU: 0.1}),
+        Limits(macs_min=2e9, latency_ms={CPU: 500.0}),
+        # No other unit makes sense of these either.
+        Limits(macs=1e12, latency_ms={CPU: 0.05}),
+    ],
+)
+def test_a_limit_out_of_reach_alone_is_not_questioned(limits):
+    question_units(limits, REACHABLE)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.search.front import crowding, dominates, fronts, pareto_front, survivors
@@ -53,6 +53,28 @@ def test_every_front_is_what_nobody_left_dominates(candidates):
         assert front == sorted(front)
         left -= expected
     assert not left
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([8, 60, 10**6]))
+@settings(max_examples=25)
+def test_the_fronts_of_many_are_those_of_all_pairs(seed, levels):
+    """With few levels most candidates are equal to others in an objective or in both."""
+    rng = np.random.default_rng(seed)
+    objectives = rng.integers(0, levels, (150, 2)).astype(float)
+    beyond = np.where(rng.random(150) < 0.3, rng.integers(1, 5, 150) / 10, 0.0)
+    beats_it = dominates(objectives, beyond)
+    left = np.ones(150, dtype=bool)
+    for front in fronts(objectives, beyond):
+        expected = left & ~(beats_it & left[:, None]).any(axis=0)
+        assert front.tolist() == np.flatnonzero(expected).tolist()
+        left &= ~expected
+    assert not left.any()
+
+
+def test_no_candidates_have_no_fronts():
+    assert list(fronts(np.empty((0, 2)), np.empty(0))) == []
+    assert survivors(np.empty((0, 2)), np.empty(0), 3).tolist() == []
+    assert pareto_front(np.empty(0), np.empty(0)) == []
 
 
 @given(CANDIDATES)

@@ -1,75 +1,83 @@
 """The search as a whole, against brute force where that is possible."""
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.cost import architecture_cost
+from pipeline.encoding import encode
 from pipeline.errors import UsageError
-from pipeline.records import LatencyPrediction, Limits, SearchRecord
-from pipeline.search.constraints import violation
-from pipeline.search.evolution import SearchSettings
+from pipeline.records import Limits, SearchRecord
 from pipeline.search.front import pareto_front
-from pipeline.space import Architecture
+from pipeline.search.hypervolume import hypervolume
+from pipeline.search.scoring import Scored
+from pipeline.search.settings import SearchSettings
+from tests.search.toys import CLASSES, CPU, CPU_MS, GPU, make_toy
 
-CPU, GPU = "cpu/onnxruntime-fp32-b1-t1", "gpu/tensorrt-fp16-b1"
-SMALL = SearchSettings(population=10, generations=6)
-
-
-def shares(problem, **of_range):
-    """Limits at a share of what the space reaches."""
-
-    def at(key, share):
-        smallest, largest = problem.reachable[key]
-        return smallest + share * (largest - smallest)
-
-    latency = {
-        target: at(f"latency_ms/{target}", of_range[name])
-        for name, target in (("cpu", CPU), ("gpu", GPU))
-        if name in of_range
-    }
-    macs = {
-        field: at("macs", of_range[field]) for field in ("macs", "macs_min") if field in of_range
-    }
-    return Limits(latency_ms=latency, **macs)
+QUICK = SearchSettings(candidates=60, population=10, surrogate_share=0.0)
+WITH_SURROGATE = SearchSettings(candidates=60, population=10, surrogate_share=0.4)
 
 
-@pytest.mark.parametrize("seed", range(4))
+def accuracies(record):
+    return np.array([candidate.accuracy_percent for candidate in record.evaluated])
+
+
+def latencies(record, target=CPU):
+    return np.array([candidate.latency_ms[target].typical for candidate in record.evaluated])
+
+
+def all_alike(architectures, on_scored):
+    for architecture in architectures:
+        on_scored(architecture, 50.0)
+    return [50.0] * len(architectures)
+
+
+def never(architectures, on_scored):
+    raise AssertionError(f"{len(architectures)} architectures were scored")
+
+
+# What is found.
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("surrogate_share", [0.0, 0.3])
 @pytest.mark.parametrize(
-    ("shape", "of_range", "budget"),
+    ("shape", "of_range", "candidates"),
     [
-        ((1, 2), {"cpu": 0.5}, (5, 20)),
-        ((1, 3), {"macs": 0.4, "cpu": 0.5}, (10, 30)),
-        ((2, 2), {"macs": 0.5, "gpu": 0.4}, (20, 50)),
-        ((2, 2), {"macs": 0.7, "macs_min": 0.6, "cpu": 0.7}, (20, 50)),
-        ((2, 3), {"macs": 0.3, "cpu": 0.4, "gpu": 0.5}, (20, 100)),
+        ((1, 2), {"cpu": 0.5}, 100),
+        ((1, 3), {"macs": 0.4, "cpu": 0.5}, 300),
+        ((2, 2), {"macs": 0.5, "gpu": 0.4}, 700),
+        ((2, 2), {"macs": 0.7, "macs_min": 0.6, "cpu": 0.7}, 700),
+        ((2, 2), {"cpu": 0.5, "confidence": 0.9}, 700),
     ],
 )
-def test_the_best_of_a_small_space_is_found(toy, shape, of_range, budget, seed):
-    problem = toy(*shape, seed=seed)
-    limits = shares(problem, **of_range)
-    everything = problem.every_row()
-    inside = everything[violation(problem.costs(everything), limits) == 0]
-    assert 0 < len(inside) < len(everything)
-    population, generations = budget
-    record = problem.search(
+def test_the_best_of_a_small_space_is_found(shape, of_range, candidates, surrogate_share, seed):
+    toy = make_toy(*shape, seed=seed)
+    limits = toy.shares(**of_range)
+    inside = toy.inside(limits)
+    assert 0 < len(inside) < len(toy.everything)
+    record = toy.search(
         limits,
-        settings=SearchSettings(population=population, generations=generations),
+        settings=SearchSettings(
+            candidates=candidates, population=20, surrogate_share=surrogate_share, patience=40
+        ),
         seed=seed,
     )
-    assert record.success
     best = record.evaluated[record.ranking[0]]
-    accuracies = problem.accuracies(inside)
-    assert best.accuracy_percent == pytest.approx(accuracies.max())
-    assert best.architecture == problem.decode(inside[accuracies.argmax()])
+    assert best.accuracy_percent == toy.accuracies(inside).max()
+    assert best.architecture == toy.decode(inside[toy.accuracies(inside).argmax()])
 
 
-def test_every_candidate_is_within_the_limits(toy):
-    problem = toy()
+def test_every_candidate_is_within_the_limits():
+    toy = make_toy()
     limits = Limits(macs=40e6, macs_min=35e6, params=5e6, latency_ms={CPU: 8.5, GPU: 0.75})
-    record = problem.search(limits, settings=SMALL)
+    record = toy.search(limits, settings=QUICK)
     assert record.success
-    assert len(record.evaluated) == SMALL.budget
+    assert record.limits == limits
+    assert len(record.evaluated) == 60
     for candidate in record.evaluated:
         assert candidate.violation == 0
         assert 35e6 <= candidate.macs <= 40e6
@@ -78,251 +86,437 @@ def test_every_candidate_is_within_the_limits(toy):
         assert candidate.latency_ms[GPU].typical <= 0.75
 
 
-def test_candidates_carry_their_costs(toy):
-    from pipeline.cost import architecture_cost
+def test_latencies_hold_with_their_margin():
+    toy = make_toy(3, 4)
+    limits = Limits(latency_ms={CPU: 6.0, GPU: 0.6}, confidence=0.975)
+    record = toy.search(limits, settings=WITH_SURROGATE)
+    assert record.success
+    for candidate in record.evaluated:
+        for target, ms in limits.latency_ms.items():
+            predicted = candidate.latency_ms[target]
+            assert predicted.std > 0
+            assert predicted.typical + 1.9599 * predicted.std <= ms
+    assert latencies(record).max() > 0.85 * 6.0, "close to what the margin leaves"
 
-    problem = toy(3, 3)
-    record = problem.search(Limits(macs=30e6), settings=SMALL)
+
+def test_candidates_carry_their_costs():
+    toy = make_toy(3, 3, sizes=(64, 96))
+    record = toy.search(Limits(macs=30e6), settings=QUICK)
     for candidate in record.evaluated:
         cost = architecture_cost(candidate.architecture)
         assert (candidate.macs, candidate.params) == (cost.macs, cost.params)
-        assert candidate.latency_ms == problem.predict(candidate.architecture)
-        assert candidate.accuracy_percent == problem.accuracy(candidate.architecture)
+        row = encode(toy.space, [candidate.architecture])
+        for target in (CPU, GPU):
+            predicted = candidate.latency_ms[target]
+            assert predicted.typical == toy.costs(row)[f"latency_ms/{target}"][0]
+            assert predicted.std == pytest.approx(toy.uncertainty[target].std_ms(row)[0])
+            assert not predicted.foreign
+        assert candidate.accuracy_percent == toy.accuracy(candidate.architecture)
 
 
-def test_front_and_ranking_are_those_of_the_evaluated(toy):
-    problem = toy()
-    record = problem.search(Limits(macs=40e6), settings=SMALL, target=GPU)
-    accuracy = np.array([c.accuracy_percent for c in record.evaluated])
-    latency = np.array([c.latency_ms[GPU].typical for c in record.evaluated])
+# What is told of it.
+
+
+@pytest.mark.parametrize("target", [CPU, GPU])
+def test_front_and_ranking_are_those_of_the_evaluated(target):
+    toy = make_toy()
+    record = toy.search(Limits(macs=40e6), settings=QUICK, target=target)
+    accuracy, latency = accuracies(record), latencies(record, target)
     assert list(record.front) == pareto_front(accuracy, latency)
-    assert sorted(record.ranking) == list(range(len(record.evaluated)))
+    assert sorted(record.ranking) == list(range(60))
     assert accuracy[list(record.ranking)].tolist() == sorted(accuracy, reverse=True)
     assert record.ranking[0] == record.front[-1]
+    assert record.target == target
+    assert record.strategy == "evolution"
+    assert record.num_images == 100
+    assert record.reachable == toy.reachable
 
 
-def all_alike(architectures, on_scored) -> list[float]:
-    for architecture in architectures:
-        on_scored(architecture, 50.0)
-    return [50.0] * len(architectures)
-
-
-def test_ties_go_to_the_faster_then_the_smaller(toy):
-    problem = toy()
-    record = problem.search(Limits(macs=40e6), settings=SMALL, score=all_alike)
+def test_ties_go_to_the_faster_then_the_smaller():
+    record = make_toy().search(Limits(macs=40e6), settings=QUICK, score=all_alike)
     ranked = [record.evaluated[index] for index in record.ranking]
     keys = [(c.latency_ms[CPU].typical, c.macs, c.architecture.short) for c in ranked]
     assert keys == sorted(keys)
 
 
-def test_equal_accuracy_and_latency_leave_it_to_the_macs(toy):
-    problem = toy()
-    record = problem.search(
-        Limits(macs=40e6),
-        settings=SMALL,
-        score=all_alike,
-        predict=lambda architecture: {CPU: LatencyPrediction(typical=1.0, std=0.1)},
-    )
-    ranked = [record.evaluated[index] for index in record.ranking]
-    keys = [(c.macs, c.architecture.short) for c in ranked]
-    assert keys == sorted(keys)
-    assert len(record.front) == len(record.evaluated)
+def test_the_hypervolume_is_that_of_what_was_scored_by_then():
+    toy, slowest = make_toy(), 7.0
+    record = toy.search(Limits(latency_ms={CPU: slowest}), settings=QUICK)
+    accuracy, latency = accuracies(record), latencies(record)
+    assert list(record.hypervolume) == [
+        pytest.approx(
+            hypervolume(
+                accuracy[:count],
+                latency[:count],
+                chance_percent=100 / CLASSES,
+                slowest_ms=slowest,
+            )
+        )
+        for count in range(10, 61, 10)
+    ]
+    assert record.hypervolume[-1] > record.hypervolume[0]
 
 
-def test_the_best_so_far_never_falls_and_is_reported_for_each_generation(toy):
-    problem = toy()
-    record = problem.search(Limits(macs=40e6), settings=SMALL)
-    best = list(record.best_by_generation)
-    assert len(best) == SMALL.generations
-    assert best == sorted(best)
-    accuracy = [c.accuracy_percent for c in record.evaluated]
-    assert best == [max(accuracy[: 10 * (g + 1)]) for g in range(SMALL.generations)]
-    assert best[-1] > best[0]
+def test_without_a_limit_on_it_latency_goes_to_the_slowest_there_is():
+    toy = make_toy(2, 2)
+    for limits in (Limits(), Limits(latency_ms={CPU: 1e3})):
+        assert toy.problem(limits).slowest_ms == toy.reachable[CPU_MS][1]
+        record = toy.search(limits, settings=QUICK)
+        expected = hypervolume(
+            accuracies(record),
+            latencies(record),
+            chance_percent=10.0,
+            slowest_ms=toy.reachable[CPU_MS][1],
+        )
+        assert record.hypervolume[-1] == pytest.approx(expected)
+
+
+def test_what_is_proved_holds_for_all_that_was_scored():
+    toy = make_toy()
+    record = toy.search(Limits(macs=40e6, latency_ms={GPU: 0.8}), settings=WITH_SURROGATE)
+    exact = record.exact
+    assert exact is not None
+    assert set(exact.surrogates) == {64}
+    assert exact.surrogates[64].samples == 60
+    assert exact.chosen_regret_percent >= 0
+    assert exact.bound_percent >= exact.best.surrogate_percent
+    assert exact.front_gap_percent >= 0
+    latency = [point.latency_ms for point in exact.front]
+    surrogate = [point.surrogate_percent for point in exact.front]
+    assert latency == sorted(latency)
+    assert surrogate == sorted(surrogate)
+    assert exact.front_points == len(exact.front) > 5
+    assert surrogate[-1] == pytest.approx(exact.best.surrogate_percent, abs=1e-5)
+    for point in exact.front:
+        costs = toy.problem(record.limits).costs_of(point.architecture)
+        assert costs["macs"] == point.macs <= 40e6
+        assert costs[f"latency_ms/{GPU}"] <= 0.8
+        assert costs[f"latency_ms/{CPU}"] == point.latency_ms
+
+
+# Several input sizes.
+
+
+def test_each_input_size_is_set_beside_all_of_them():
+    toy = make_toy(3, 3, sizes=(64, 96, 128))
+    limits = toy.shares(cpu=0.25)
+    chosen = SearchSettings(candidates=200, population=20, surrogate_share=0.3)
+    record = toy.search(limits, settings=chosen)
+    accuracy, latency = accuracies(record), latencies(record)
+    size_of = np.array([candidate.architecture.resolution for candidate in record.evaluated])
+    assert [found.resolution for found in record.resolutions] == [64, 96, 128]
+    assert sum(found.evaluated for found in record.resolutions) == 200
+    for found in record.resolutions:
+        own = size_of == found.resolution
+        assert found.evaluated == own.sum() > 0
+        assert size_of[found.best] == found.resolution
+        assert accuracy[found.best] == accuracy[own].max()
+        assert found.hypervolume <= record.hypervolume[-1] + 1e-12
+        assert found.hypervolume == pytest.approx(
+            hypervolume(
+                accuracy[own],
+                latency[own],
+                chance_percent=10.0,
+                slowest_ms=limits.latency_ms[CPU],
+            )
+        )
+        lost = [
+            accuracy[latency <= ms].max() - accuracy[own & (latency <= ms)].max()
+            for ms in latency
+            if ms >= latency[own].min()
+        ]
+        assert found.most_lost_percent == pytest.approx(max(lost))
+        assert found.most_lost_percent >= 0
+    assert record.ranking[0] in {found.best for found in record.resolutions}
+    assert set(record.exact.surrogates) == {64, 96, 128}
+
+
+def test_a_size_that_does_not_fit_is_not_told_of():
+    toy = make_toy(2, 2, sizes=(64, 224))
+    limits = Limits(macs=toy.tables.reachable[224]["macs"][0] / 2)
+    record = toy.search(limits, settings=WITH_SURROGATE)
+    assert [found.resolution for found in record.resolutions] == [64]
+    assert record.resolutions[0].most_lost_percent == 0
+    assert record.success
+
+
+def test_of_one_input_size_nothing_more_is_told():
+    assert make_toy(2, 2).search(Limits(), settings=QUICK).resolutions == ()
+
+
+# Several targets.
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_target_has_a_winner_of_its_own(seed):
+    toy = make_toy(2, 3, seed=seed)
+    limits = toy.shares(cpu=0.35, gpu=0.3, macs=0.6)
+    chosen = SearchSettings(candidates=150, population=20, per_target=True)
+    record = toy.search(limits, settings=chosen, seed=seed)
+    accuracy = accuracies(record)
+    shared = accuracy[record.ranking[0]]
+    assert [winner.target for winner in record.per_target] == [CPU, GPU]
+    for winner in record.per_target:
+        own = limits.latency_ms[winner.target]
+        fits = (latencies(record, winner.target) <= own) & np.array(
+            [candidate.macs <= limits.macs for candidate in record.evaluated]
+        )
+        assert fits[winner.best]
+        assert accuracy[winner.best] == accuracy[fits].max()
+        assert winner.shared_lost_percent == accuracy[winner.best] - shared >= 0
+    # What was found for one target may be outside the limits of all; it is no candidate for them.
+    inside = [candidate.violation <= 0 for candidate in record.evaluated]
+    assert sorted(record.ranking) == np.flatnonzero(inside).tolist()
+    assert not all(inside)
+    assert set(record.front) <= set(record.ranking)
+    assert 150 < len(record.evaluated) <= 450
+    assert len({c.architecture for c in record.evaluated}) == len(record.evaluated)
+
+
+def test_a_target_alone_loses_nothing():
+    toy = make_toy(2, 3)
+    chosen = SearchSettings(candidates=60, surrogate_share=0.0, per_target=True)
+    assert toy.search(toy.shares(cpu=0.4), settings=chosen).per_target == ()
+    assert len(toy.scored) == 60
+
+
+# Randomness, and being killed.
 
 
 def same(one: SearchRecord, other: SearchRecord) -> bool:
-    return one.model_copy(update={"seconds": 0}) == other.model_copy(update={"seconds": 0})
+    """All but how long things took."""
+
+    def untimed(record: SearchRecord) -> SearchRecord:
+        exact = record.exact and record.exact.model_copy(update={"seconds": 0})
+        return record.model_copy(update={"seconds": 0, "exact": exact})
+
+    return untimed(one) == untimed(other)
 
 
-def test_the_same_seed_gives_the_same_record_and_another_one_another(toy):
-    problem = toy()
-    limits = Limits(macs=40e6, latency_ms={CPU: 7.0})
-    first = problem.search(limits, settings=SMALL, seed=3)
-    assert same(first, problem.search(limits, settings=SMALL, seed=3))
-    assert not same(first, problem.search(limits, settings=SMALL, seed=4))
+@pytest.mark.parametrize("chosen", [QUICK, WITH_SURROGATE])
+def test_the_same_seed_gives_the_same_record_and_another_one_another(chosen):
+    toy = make_toy(3, 4, sizes=(64, 96))
+    limits = Limits(macs=40e6, latency_ms={CPU: 7.0, GPU: 0.6}, confidence=0.8)
+    first = toy.search(limits, settings=chosen, seed=3)
+    assert same(first, toy.search(limits, settings=chosen, seed=3))
+    assert not same(first, toy.search(limits, settings=chosen, seed=4))
     assert SearchRecord.model_validate_json(first.model_dump_json()) == first
 
 
-@pytest.mark.parametrize("killed_after", [0, 1, 13, 30, 59])
-def test_a_killed_search_goes_on_to_the_same_record(toy, killed_after):
-    problem = toy()
-    limits = Limits(macs=40e6, latency_ms={CPU: 7.0})
-    whole = problem.search(limits, settings=SMALL, seed=5)
-    journal: dict[str, float] = {}
+@lru_cache
+def a_whole_search(strategy):
+    toy = make_toy(2, 3)
+    limits = toy.shares(cpu=0.5, gpu=0.5)
+    chosen = SearchSettings(
+        strategy=strategy, candidates=60, population=10, surrogate_share=0.4, per_target=True
+    )
+    return limits, chosen, toy.search(limits, settings=chosen, seed=5)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "killed_after"),
+    [*(("evolution", count) for count in (0, 1, 13, 30, 59, 100)), ("exact", 20), ("exact", 50)],
+)
+def test_a_killed_search_goes_on_to_the_same_record(strategy, killed_after):
+    toy = make_toy(2, 3)
+    limits, chosen, whole = a_whole_search(strategy)
+    assert len(whole.evaluated) > 100
+    journal: dict[str, Scored] = {}
 
     class KilledError(Exception):
         pass
 
-    def append(architecture: Architecture, accuracy_percent: float) -> None:
-        journal[architecture.short] = accuracy_percent
+    def keep(architecture, scored):
+        journal[architecture.short] = scored
 
-    def append_or_die(architecture: Architecture, accuracy_percent: float) -> None:
+    def keep_or_die(architecture, scored):
         if len(journal) == killed_after:
             raise KilledError
-        append(architecture, accuracy_percent)
+        keep(architecture, scored)
 
     with pytest.raises(KilledError):
-        problem.search(limits, settings=SMALL, seed=5, on_scored=append_or_die)
+        toy.search(limits, settings=chosen, seed=5, keep=keep_or_die)
     assert len(journal) == killed_after
-    problem.scored.clear()
+    toy.scored.clear()
     told: list[int] = []
-    again = problem.search(
+    again = toy.search(
         limits,
-        settings=SMALL,
+        settings=chosen,
         seed=5,
         cache=dict(journal),
-        on_scored=append,
+        keep=keep,
         progress=lambda done, total, note="": told.append(done),
     )
     assert same(whole, again)
-    assert len(problem.scored) == SMALL.budget - killed_after
-    assert len(journal) == SMALL.budget
-    assert told == list(range(1, SMALL.budget + 1))
+    assert len(toy.scored) == len(whole.evaluated) - killed_after
+    assert len(journal) == len(whole.evaluated)
+    assert told == list(range(1, len(whole.evaluated) + 1))
 
 
-def test_a_generation_is_scored_in_one_call_without_what_is_known(toy):
-    problem = toy()
-    whole = problem.search(Limits(macs=40e6), settings=SMALL)
-    assert problem.calls == [SMALL.population] * SMALL.generations
-    problem.calls.clear()
+def test_a_generation_is_scored_in_one_call_without_what_is_known():
+    toy = make_toy()
+    whole = toy.search(Limits(macs=40e6), settings=QUICK)
+    assert toy.calls == [10] * 6
+    toy.calls.clear()
     # All of the second generation and a part of the first.
-    known = {c.architecture.short: c.accuracy_percent for c in whole.evaluated[7:20]}
-    assert same(whole, problem.search(Limits(macs=40e6), settings=SMALL, cache=known))
-    assert problem.calls == [7, 10, 10, 10, 10]
+    known = {c.architecture.short: Scored(c.accuracy_percent, 1.0) for c in whole.evaluated[7:20]}
+    assert same(whole, toy.search(Limits(macs=40e6), settings=QUICK, cache=known))
+    assert toy.calls == [7, 10, 10, 10, 10]
 
 
-def test_an_accuracy_of_0_is_known_as_well(toy):
-    problem = toy(1, 2)
-    everything = {problem.decode(row).short: 0.0 for row in problem.every_row()}
-    record = problem.search(Limits(), settings=SMALL, cache=everything)
+def test_an_accuracy_of_0_is_known_as_well():
+    toy = make_toy(1, 2)
+    everything = {toy.decode(row).short: Scored(0.0, 0.1) for row in toy.everything}
+    record = toy.search(Limits(), settings=QUICK, cache=everything)
     assert len(record.evaluated) == 32
-    assert problem.scored == []
+    assert toy.scored == []
 
 
-def test_nothing_is_scored_twice_and_all_that_is_scored_is_told(toy):
-    problem, told = toy(), []
-    record = problem.search(
-        Limits(macs=40e6),
-        settings=SMALL,
-        on_scored=lambda architecture, accuracy: told.append((architecture.short, accuracy)),
-    )
-    assert len(set(problem.scored)) == len(problem.scored) == len(record.evaluated)
-    accuracies = {c.architecture.short: c.accuracy_percent for c in record.evaluated}
-    assert len(told) == len(record.evaluated)
-    assert dict(told) == accuracies
-    assert list(dict(told)) != list(accuracies), "an order of its own"
+# What cannot be met.
 
 
-def test_progress_is_told_after_every_candidate(toy):
-    problem, told = toy(), []
-    problem.search(
-        Limits(macs=40e6),
-        settings=SMALL,
-        progress=lambda done, total, note="": told.append((done, total, note)),
-    )
-    assert [done for done, _, _ in told] == list(range(1, 61))
-    assert {total for _, total, _ in told} == {60}
-    best = [float(note.removeprefix("best ").removesuffix(" %")) for _, _, note in told]
-    assert best == sorted(best)
-    assert best[-1] > best[0] > 0
-
-
-def never(architectures, on_scored) -> list[float]:
-    raise AssertionError(f"{len(architectures)} architectures were scored")
-
-
-def test_a_limit_out_of_reach_is_named_with_what_is_in_reach(toy):
-    problem = toy()
-    record = problem.search(Limits(macs=40e6, latency_ms={CPU: 0.006}), settings=SMALL, score=never)
-    smallest = problem.reachable[f"latency_ms/{CPU}"][0]
+def assert_infeasible(toy, record):
+    """The nearest is named, nothing was scored."""
     assert not record.success
-    assert record.message == (
-        f"no architecture of space cream at 64 pixels has latency on {CPU} at most 0.006 ms "
-        f"(the smallest reached is {smallest:.4g} ms)"
+    assert record.evaluated == record.front == record.ranking == record.hypervolume == ()
+    assert record.exact is None
+    assert record.per_target == record.resolutions == ()
+    assert record.nearest is not None
+    assert record.nearest.violation > 0
+    row = encode(toy.space, [record.nearest.architecture])
+    assert record.nearest.violation == toy.problem(record.limits).violation(row)[0]
+    assert f"the nearest, {record.nearest.architecture.short}, misses by" in record.message
+    assert "It would be within: " in record.message
+
+
+def test_a_limit_out_of_reach_is_named_with_what_is_in_reach():
+    toy = make_toy()
+    smallest = toy.reachable[CPU_MS][0]
+    record = toy.search(
+        Limits(macs=40e6, latency_ms={CPU: 0.5 * smallest}), settings=QUICK, score=never
     )
-    assert record.evaluated == record.front == record.ranking == record.best_by_generation == ()
-    assert record.reachable == problem.reachable
-
-
-def test_every_limit_out_of_reach_is_named(toy):
-    problem = toy()
-    record = problem.search(
-        Limits(macs_min=1e9, latency_ms={CPU: 0.1}), settings=SMALL, score=never
+    assert_infeasible(toy, record)
+    assert record.message.startswith(
+        f"no architecture of space cream at 64 pixels has latency on {CPU} at most "
+        f"{0.5 * smallest:.4g} ms (the smallest reached is {smallest:.4g} ms); the nearest"
     )
-    assert "MACs at least 1000 M (the largest reached is" in record.message
-    assert ", nor latency on" in record.message
+    assert record.reachable == toy.reachable
 
 
-def test_limits_that_exclude_each_other_are_told_with_the_nearest(toy):
-    problem = toy(2, 2)
-    everything = problem.every_row()
-    limits = shares(problem, macs_min=0.8, gpu=0.2)
-    beyond = violation(problem.costs(everything), limits)
-    assert beyond.min() > 0
-    record = problem.search(limits, settings=SMALL, score=never)
-    assert not record.success
+def test_limits_that_exclude_each_other_are_told_with_the_nearest():
+    toy = make_toy(2, 2)
+    limits = toy.shares(macs_min=0.8, gpu=0.2)
+    beyond = toy.problem(limits).violation(toy.everything)
+    record = toy.search(limits, settings=QUICK, score=never)
+    assert_infeasible(toy, record)
     assert "each limit can be met alone" in record.message
-    assert f"misses by {100 * beyond.min():.2g} %" in record.message
-    nearest = problem.decode(everything[beyond.argmin()])
-    assert nearest.short in record.message
-    assert "(it has " in record.message
+    assert record.nearest.violation == pytest.approx(beyond.min(), abs=1e-9)
 
 
-def test_a_space_of_one_architecture(toy):
-    problem = toy(1, 1)
-    record = problem.search(Limits(), settings=SMALL)
+def test_a_space_of_one_architecture():
+    toy = make_toy(1, 1)
+    record = toy.search(Limits(), settings=WITH_SURROGATE)
     assert record.success
     assert len(record.evaluated) == len(record.front) == len(record.ranking) == 1
     assert "no further architecture" in record.message
-    (smallest, largest) = problem.reachable["macs"]
+    smallest, largest = toy.reachable["macs"]
     assert smallest == largest
-    refused = problem.search(Limits(macs=smallest - 1), settings=SMALL, score=never)
-    assert not refused.success
+    assert_infeasible(toy, toy.search(Limits(macs=smallest - 1), settings=QUICK, score=never))
 
 
 @pytest.mark.parametrize("key", ["macs", "params"])
-def test_the_only_architecture_at_the_end_of_a_space_is_found(toy, key):
-    problem = toy()
-    smallest = problem.reachable[key][0]
-    record = problem.search(Limits(**{key: smallest}), settings=SMALL)
+def test_the_only_architectures_at_the_end_of_a_space_are_found(key):
+    toy = make_toy()
+    smallest = toy.reachable[key][0]
+    record = toy.search(Limits(**{key: smallest}), settings=QUICK)
     assert record.success
     assert {getattr(c, key) for c in record.evaluated} == {smallest}
 
 
-@given(st.integers(0, 2**32 - 1), st.data())
-@settings(max_examples=40)
-def test_any_limits_end_in_a_record_that_keeps_them(toy, seed, data):
-    problem = toy(2, 2)
-    share = st.none() | st.floats(-0.05, 1.05)
-    drawn = {name: data.draw(share) for name in ("macs", "macs_min", "cpu", "gpu")}
-    limits = shares(problem, **{name: value for name, value in drawn.items() if value is not None})
-    arguments = {"settings": SearchSettings(population=4, generations=2), "seed": seed}
+@pytest.mark.parametrize(
+    ("limits", "target", "words"),
+    [
+        (Limits(latency_ms={CPU: 0.006}), CPU, "was 6 ms meant"),
+        (Limits(macs=60), CPU, "was 60 M meant"),
+        (Limits(macs_min=2e6, macs=1e6), CPU, "leave nothing"),
+        (Limits(), "orin/tensorrt-fp16-b1", "orin/tensorrt-fp16-b1"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_scored(limits, target, words):
+    with pytest.raises(UsageError, match=words):
+        make_toy().search(limits, settings=QUICK, target=target, score=never)
+
+
+# Any limits.
+
+NAMES = ("macs", "macs_min", "params", "cpu", "gpu")
+ANY_SHARES = st.fixed_dictionaries({}, optional={name: st.floats(-0.05, 1.05) for name in NAMES})
+
+
+def assert_keeps(toy, limits, *, chosen, seed):
+    """A record that keeps the limits, or names the nearest; whether it is the former."""
     if limits.macs and limits.macs_min and limits.macs_min > limits.macs:
-        with pytest.raises(UsageError):
-            problem.search(limits, **arguments)
-        return
-    record = problem.search(limits, **arguments)
-    assert record.success == bool(record.evaluated)
-    assert all(candidate.violation == 0 for candidate in record.evaluated)
+        with pytest.raises(UsageError, match="leave nothing"):
+            toy.search(limits, settings=chosen, seed=seed)
+        return False
+    record = toy.search(limits, settings=chosen, seed=seed)
     assert record.message
-    everything = problem.every_row()
-    inside = (violation(problem.costs(everything), limits) == 0).sum()
-    assert len(record.evaluated) <= inside
-    # A handful among thousands may be missed, and the message then says no more than that.
-    if inside > 20:
-        assert record.success
+    if not record.success:
+        assert_infeasible(toy, record)
+        return False
+    assert record.nearest is None
+    assert 0 < len(record.evaluated) <= chosen.candidates
+    assert all(candidate.violation == 0 for candidate in record.evaluated)
+    rows = encode(toy.space, [candidate.architecture for candidate in record.evaluated])
+    assert (toy.problem(limits).violation(rows) == 0).all()
+    assert len(np.unique(rows, axis=0)) == len(rows)
+    if record.exact:
+        assert record.exact.chosen_regret_percent >= -1e-6
+    return True
 
 
-def test_a_target_without_latency_is_refused_before_anything_is_scored(toy):
-    with pytest.raises(UsageError, match="orin/tensorrt-fp16-b1"):
-        toy().search(Limits(), settings=SMALL, target="orin/tensorrt-fp16-b1", score=never)
+@given(
+    ANY_SHARES,
+    st.sampled_from([0.5, 0.9]),
+    st.sampled_from([(64,), (64, 96)]),
+    st.sampled_from([0.0, 0.6]),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=30)
+def test_any_limits_are_kept_exactly_where_they_can_be(shares, confidence, sizes, share, seed):
+    toy = make_toy(2, 2, sizes=sizes)
+    limits = toy.shares(**shares, confidence=confidence)
+    chosen = SearchSettings(candidates=25, population=5, surrogate_share=share)
+    found = assert_keeps(toy, limits, chosen=chosen, seed=seed)
+    assert found == (len(toy.inside(limits)) > 0)
+
+
+@given(ANY_SHARES, st.sampled_from([0.5, 0.9]), st.integers(0, 2**32 - 1))
+@settings(max_examples=25)
+def test_any_limits_are_kept_in_the_whole_space(shares, confidence, seed):
+    toy = make_toy()
+    limits = toy.shares(**shares, confidence=confidence)
+    chosen = SearchSettings(candidates=20, population=10, surrogate_share=0.0)
+    assert_keeps(toy, limits, chosen=chosen, seed=seed)
+
+
+@pytest.mark.slow
+def test_a_thousand_random_sets_of_limits_are_kept_or_refused_with_the_nearest():
+    """A tenth of the searches prove something too."""
+    rng = np.random.default_rng(0)
+    kept = 0
+    for number in range(1000):
+        toy = make_toy(sizes=(64, 96) if number % 4 == 0 else (64,))
+        drawn = rng.uniform(-0.02, 1.02, len(NAMES)) ** rng.choice([1, 2])
+        given_ = rng.random(len(NAMES)) < 0.55
+        shares = {
+            name: float(share)
+            for name, share, there in zip(NAMES, drawn, given_, strict=True)
+            if there
+        }
+        limits = toy.shares(**shares, confidence=float(rng.choice([0.5, 0.5, 0.9])))
+        chosen = SearchSettings(
+            candidates=40, population=10, surrogate_share=0.5 if number % 10 == 0 else 0.0
+        )
+        kept += assert_keeps(toy, limits, chosen=chosen, seed=number)
+    assert 300 < kept < 900

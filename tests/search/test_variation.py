@@ -6,12 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 SHAPES = st.sampled_from([(1, 1), (1, 3), (2, 2), (3, 1), (6, 6)])
+SIZES = st.sampled_from([(64,), (64, 96), (32, 64, 224)])
 SEEDS = st.integers(0, 2**32 - 1)
 
 
 def assert_architectures(problem, rows):
     assert rows.dtype == np.int16
     assert rows.shape[1] == 1 + problem.space.num_slots
+    assert set(rows[:, 0].tolist()) <= set(problem.sizes)
     for row in rows:
         architecture = problem.decode(row)
         again = np.concatenate(
@@ -25,9 +27,9 @@ def assert_architectures(problem, rows):
         assert row.tolist() == again.tolist()
 
 
-@given(SHAPES, SEEDS)
-def test_all_that_comes_out_is_an_architecture(toy, shape, seed):
-    problem, rng = toy(*shape), np.random.default_rng(seed)
+@given(SHAPES, SIZES, SEEDS)
+def test_all_that_comes_out_is_an_architecture(toy, shape, sizes, seed):
+    problem, rng = toy(*shape, sizes=sizes), np.random.default_rng(seed)
     variation = problem.variation
     rows = variation.random(4, rng)
     for found in (
@@ -44,7 +46,7 @@ def test_sampling_reaches_the_whole_space(toy):
     problem = toy(2, 2)
     rows = problem.variation.random(40_000, np.random.default_rng(0))
     assert len(np.unique(rows[:, :5], axis=0)) == 6 * 6
-    assert {tuple(row) for row in problem.every_row()[:200]} <= {tuple(row) for row in rows}
+    assert {tuple(row) for row in problem.everything[:200]} <= {tuple(row) for row in rows}
 
 
 @pytest.mark.parametrize(("shape", "count"), [((1, 1), 1), ((2, 3), 6), ((6, 6), 36)])
@@ -88,3 +90,23 @@ def test_nearby_rows_are_one_or_two_slots_away_and_grouped(toy):
     away = (near != rows[:, None]).sum(axis=2)
     assert away.max() == 2
     assert (away == 1).any()
+
+
+def test_input_sizes_are_drawn_kept_from_a_parent_and_changed(toy):
+    variation, rng = toy(2, 2, sizes=(64, 96, 128)).variation, np.random.default_rng(0)
+    rows = variation.random(900, rng)
+    assert all(240 < (rows[:, 0] == size).sum() < 360 for size in (64, 96, 128))
+    children = variation.cross(rows, rows[::-1], rng)
+    assert ((children[:, 0] == rows[:, 0]) | (children[:, 0] == rows[::-1, 0])).all()
+    assert 0.3 < (children[:, 0] == rows[:, 0]).mean() < 0.9
+    # One of eleven choices is drawn anew; a third of the new sizes is the old one.
+    changed = (variation.mutate(rows, 0.0, rng)[:, 0] != rows[:, 0]).mean()
+    assert 0.03 < changed < 0.1
+    near = variation.nearby(rows, 4, rng)
+    assert 0.05 < (near[:, 0] != rows.repeat(4, axis=0)[:, 0]).mean() < 0.15
+
+
+def test_uniform_networks_come_at_every_input_size(toy):
+    rows = toy(2, 3, sizes=(64, 96)).variation.uniform()
+    assert rows[:, 0].tolist() == 6 * [64] + 6 * [96]
+    assert (rows[:6, 1:] == rows[6:, 1:]).all()
