@@ -153,7 +153,7 @@ def test_strategies_are_compared_at_equal_cost(
             assert curve[0][0] == 1
     seeded = found["strategies"]["seeded evolution"]
     assert seeded["best_percent"]["low"] <= seeded["best_percent"]["mean"]
-    assert seeded["surrogate"][0]["samples"] == 12
+    assert 12 <= seeded["surrogate"][0]["samples"] <= 40
     assert found["board_evaluations"] == 4
     assert set(found["at_board_evaluations"]) == {*benchmark.STRATEGIES, "board"}
     assert found["strategies"]["random"]["evaluations"] == [40, 40]

@@ -185,7 +185,7 @@ def test_what_is_proved_holds_for_all_that_was_scored():
     surrogate = [point.surrogate_percent for point in exact.front]
     assert latency == sorted(latency)
     assert surrogate == sorted(surrogate)
-    assert exact.front_points == len(exact.front) > 5
+    assert len(exact.front) == min(200, exact.front_points) > 5
     assert surrogate[-1] == pytest.approx(exact.best.surrogate_percent, abs=1e-5)
     for point in exact.front:
         costs = toy.problem(record.limits).costs_of(point.architecture)
@@ -502,11 +502,13 @@ def test_any_limits_are_kept_in_the_whole_space(shares, confidence, seed):
 
 @pytest.mark.slow
 def test_a_thousand_random_sets_of_limits_are_kept_or_refused_with_the_nearest():
-    """A tenth of the searches prove something too."""
+    """A tenth of the searches prove something too, in a space where that is quick."""
     rng = np.random.default_rng(0)
     kept = 0
     for number in range(1000):
-        toy = make_toy(sizes=(64, 96) if number % 4 == 0 else (64,))
+        proves = number % 10 == 0
+        sizes = (64, 96) if number % 4 == 0 else (64,)
+        toy = make_toy(3, 3, sizes=sizes) if proves else make_toy(sizes=sizes)
         drawn = rng.uniform(-0.02, 1.02, len(NAMES)) ** rng.choice([1, 2])
         given_ = rng.random(len(NAMES)) < 0.55
         shares = {
@@ -516,7 +518,7 @@ def test_a_thousand_random_sets_of_limits_are_kept_or_refused_with_the_nearest()
         }
         limits = toy.shares(**shares, confidence=float(rng.choice([0.5, 0.5, 0.9])))
         chosen = SearchSettings(
-            candidates=40, population=10, surrogate_share=0.5 if number % 10 == 0 else 0.0
+            candidates=40, population=10, surrogate_share=0.5 if proves else 0.0
         )
         kept += assert_keeps(toy, limits, chosen=chosen, seed=number)
     assert 300 < kept < 900
