@@ -64,7 +64,7 @@ def test_overrides_win(workdir: Path) -> None:
             ["latency_ms or latency_of_cream_14 of a target, not both"],
         ),
         (
-            "limits:\n  latency_ms: {host/x-fp32-b1: 1}\n  latency_of_cream_14: {host/x-fp32-b1: 1}",
+            "limits:\n  latency_ms: {h/x-fp32-b1: 1}\n  latency_of_cream_14: {h/x-fp32-b1: 1}",
             ["of a target, not both"],
         ),
         ("limits:\n  latency_ms: {gpu0: 1}", ["small.yaml:8", "DEVICE/RUNTIME"]),

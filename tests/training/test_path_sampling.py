@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pipeline.cost import architecture_cost, macs_batch, macs_range, params_batch
 from pipeline.encoding import Rows, encode
 from pipeline.errors import ArchitectureError, InfeasibleError, UnknownNameError, UsageError
+from pipeline.path_counts import PathCounts
 from pipeline.space import Architecture, SearchSpace
 from pipeline.training import path_sampling
-from pipeline.path_counts import PathCounts
 from pipeline.training.path_sampling import PathLimits, PathSampler
 from tests.training.enumerated import CREAM, agreement, every_row
 
