@@ -107,7 +107,7 @@ class LatencyModel:
     ) -> LatencyModel:
         """This model once networks were measured; predictions of all others move with them.
 
-        What sums over slots tell (`slot_table`, `std_tangent`, `reachable_ms`) stays as it was.
+        What sums over slots tell (`slot_table`, `std_tangent`) stays as it was.
 
         Args:
             architectures: The networks; one that was seen before counts as measured last.
@@ -206,21 +206,6 @@ class LatencyModel:
         posterior = self._context_of(calibration).posterior
         tangent = posterior.std_tangent(slots.networks(row[None]), mean_ms)
         return slots.tangent_table(tangent, self.scale)
-
-    def reachable_ms(
-        self, space: SearchSpace, resolution: int, num_classes: int
-    ) -> tuple[float, float]:
-        """Smallest and largest predicted latency in a space, in milliseconds.
-
-        Raises:
-            TableError: The table lacks the calibration or operators, or the space is deeper than
-                the networks calibrated on.
-        """
-        calibration = self.calibration(space.name, resolution, num_classes)
-        self._check_depth(space, space.max_depth, calibration)
-        self._require(space.distinct_operators(resolution, num_classes), calibration)
-        slots = self._slots_of(space, calibration).latency_ms
-        return slots.extreme(largest=False)[0], slots.extreme(largest=True)[0]
 
     def _context_of(self, calibration: Calibration) -> _Context:
         key = _key(calibration)

@@ -33,6 +33,14 @@ RESOLUTIONS = (32, 96)
 SMALL = CREAM.narrowed(max_depth=2, operators=["mb4_3x3", "mb6_7x7"])
 
 
+def reachable_ms(
+    model: LatencyModel, space: SearchSpace, resolution: int, num_classes: int
+) -> tuple[float, float]:
+    """Smallest and largest predicted latency in a space."""
+    table = model.slot_table(space, resolution, num_classes)
+    return table.extreme(largest=False)[0], table.extreme(largest=True)[0]
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> LatencyModel:
     """Of the whole space at two resolutions."""
@@ -152,7 +160,7 @@ def test_reachable_bounds_are_those_of_all_networks(
     known = model.calibrations["cream", 32, CLASSES]
     changed = known.model_copy(update={"per_block_ms": per_block_ms, "offset_ms": 100.0})
     bent = LatencyModel(model.table, {("cream", 32, CLASSES): changed})
-    smallest, largest = bent.reachable_ms(SMALL, 32, CLASSES)
+    smallest, largest = reachable_ms(bent, SMALL, 32, CLASSES)
     rows = encode(SMALL, every_network(SMALL, 32))
     assert len(rows) == SMALL.count()
     typical, _ = bent.predict_batch(SMALL, rows, CLASSES)
@@ -161,7 +169,7 @@ def test_reachable_bounds_are_those_of_all_networks(
 
 
 def test_reachable_bounds_hold_for_the_whole_space(model: LatencyModel) -> None:
-    smallest, largest = model.reachable_ms(CREAM, 96, CLASSES)
+    smallest, largest = reachable_ms(model, CREAM, 96, CLASSES)
 
     @given(st.integers(0, 2**32))
     @settings(max_examples=50)
@@ -172,7 +180,7 @@ def test_reachable_bounds_hold_for_the_whole_space(model: LatencyModel) -> None:
 
 
 def test_reachable_bounds_are_reached(model: LatencyModel) -> None:
-    smallest, largest = model.reachable_ms(CREAM, 96, CLASSES)
+    smallest, largest = reachable_ms(model, CREAM, 96, CLASSES)
     assert model.predict(a_network(96)).typical == pytest.approx(smallest)
     deepest = a_network(96, stages=(("mb6_7x7",) * 6,) * 5)
     assert model.predict(deepest).typical == pytest.approx(largest)
@@ -202,7 +210,7 @@ def test_a_sum_over_slots_is_to_the_bit_what_is_predicted(
         table = one.slot_table(space, resolution, CLASSES)
         assert table.totals(rows).tolist() == one.predict_batch(space, rows, CLASSES)[0].tolist()
         assert (table.extreme(largest=False)[0], table.extreme(largest=True)[0]) == (
-            one.reachable_ms(space, resolution, CLASSES)
+            reachable_ms(one, space, resolution, CLASSES)
         )
 
 
@@ -275,7 +283,7 @@ def test_what_was_not_calibrated_is_refused_with_what_was(
     for predict in (
         lambda: model.predict(network),
         lambda: model.predict_batch(space, encode(space, [network]), network.num_classes),
-        lambda: model.reachable_ms(space, network.resolution, network.num_classes),
+        lambda: reachable_ms(model, space, network.resolution, network.num_classes),
     ):
         with pytest.raises(TableError, match=f"is not calibrated for {asked}") as caught:
             predict()
@@ -308,7 +316,7 @@ def test_a_network_deeper_than_those_calibrated_on_is_refused() -> None:
         model.predict(uneven)
     assert "--space cream" in (caught.value.hint or "")
     with pytest.raises(TableError, match=told):
-        model.reachable_ms(CREAM.narrowed(max_depth=3, operators=SMALL.operators), 32, CLASSES)
+        reachable_ms(model, CREAM.narrowed(max_depth=3, operators=SMALL.operators), 32, CLASSES)
 
 
 @pytest.mark.usefixtures("workdir")
@@ -326,8 +334,8 @@ def test_an_operator_that_was_not_measured_is_named_and_others_predict() -> None
         model.predict_batch(CREAM, encode(CREAM, [a_network(), lacking]), CLASSES)
     wider = CREAM.narrowed(max_depth=2, operators=[*SMALL.operators, "mb6_5x5"])
     with pytest.raises(MissingEntriesError, match=r"no entry for ir_k5_.* \(23 of 33 measured"):
-        model.reachable_ms(wider, 32, CLASSES)
-    assert model.reachable_ms(SMALL, 32, CLASSES)[0] > 0
+        reachable_ms(model, wider, 32, CLASSES)
+    assert reachable_ms(model, SMALL, 32, CLASSES)[0] > 0
 
 
 @pytest.mark.usefixtures("workdir")
@@ -341,7 +349,7 @@ def test_an_operator_that_was_measured_after_the_calibration_is_refused_too() ->
     wider = CREAM.narrowed(max_depth=2, operators=[*SMALL.operators, "mb6_5x5"])
     for predict in (
         lambda: model.predict(a_network(stages=stages)),
-        lambda: model.reachable_ms(wider, 32, CLASSES),
+        lambda: reachable_ms(model, wider, 32, CLASSES),
     ):
         told = r"has ir_k5_.*, but its calibration for cream at 32 px was made without it"
         with pytest.raises(TableError, match=told) as caught:
@@ -448,8 +456,8 @@ def test_everything_a_table_predicts_is_scaled_as_the_check_found() -> None:
     one, scaled = before.predict(a_network()), after.predict(a_network())
     assert scaled.typical == pytest.approx(1.25 * one.typical)
     assert scaled.std == pytest.approx(1.25 * one.std)
-    reached = before.reachable_ms(SMALL, 32, CLASSES)
-    assert after.reachable_ms(SMALL, 32, CLASSES) == pytest.approx([1.25 * ms for ms in reached])
+    reached = reachable_ms(before, SMALL, 32, CLASSES)
+    assert reachable_ms(after, SMALL, 32, CLASSES) == pytest.approx([1.25 * ms for ms in reached])
 
 
 @pytest.mark.usefixtures("workdir")
