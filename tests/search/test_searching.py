@@ -501,6 +501,7 @@ def test_any_limits_are_kept_in_the_whole_space(shares, confidence, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_a_thousand_random_sets_of_limits_are_kept_or_refused_with_the_nearest():
     """A tenth of the searches prove something too, in a space where that is quick."""
     rng = np.random.default_rng(0)
