@@ -81,7 +81,10 @@ def nearest(problem: Problem, cuts: Cuts) -> Proved:
     Returns:
         Its violation is 0 where it is within the limits.
     """
-    answers = [_nearest_at(problem, size, cuts) for size in problem.tables.resolutions]
+    answers: list[Proved] = []
+    for size in problem.tables.resolutions:
+        known = min((found.value for found in answers), default=np.inf)
+        answers.append(_nearest_at(problem, size, cuts, known))
     best = min(answers, key=lambda found: found.value)
     if 0 < best.value < 10 * _TOLERANCE:
         # So little may be the solver's tolerance: a search among those within decides.
@@ -145,7 +148,8 @@ def least_of_sums(objective: SlotTable, limits: Sequence[LinearLimit]) -> Rows |
     return None if solution is None else solution[0]
 
 
-def _nearest_at(problem: Problem, size: int, cuts: Cuts) -> Proved:
+def _nearest_at(problem: Problem, size: int, cuts: Cuts, known: float) -> Proved:
+    """The nearest at one input size; any, where none can be nearer than what is known."""
     program = _Program(problem.tables.sums[size][problem.latency])
     found, bound = Proved(np.zeros(0, dtype=np.int16), np.inf, 0.0), 0.0
     for _ in range(_ROUNDS):
@@ -157,9 +161,7 @@ def _nearest_at(problem: Problem, size: int, cuts: Cuts) -> Proved:
         violation = float(problem.violation(row[None])[0])
         if violation < found.value:
             found = Proved(row, violation, bound)
-        if found.value <= bound + _TOLERANCE:
-            break
-        if not has_margin(problem.limits):
+        if min(found.value, known) <= bound + _TOLERANCE or not has_margin(problem.limits):
             break
         cuts.add(problem, row)
     return Proved(found.row, found.value, min(bound, found.value))

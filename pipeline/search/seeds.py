@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.encoding import Rows
 from pipeline.errors import InfeasibleError
-from pipeline.search.integer_program import nearest
+from pipeline.search.integer_program import least_within
 from pipeline.search.linear import Cuts
 from pipeline.search.problem import Problem
 from pipeline.search.repair import repair
@@ -43,11 +43,19 @@ def seed_rows(problem: Problem, n: int, rng: Random) -> Rows:
         for row in rows[left <= 0]:
             found.setdefault(row.tobytes(), row)
     if not found:
-        closest = nearest(problem, Cuts())
-        if closest.value > 0:
+        row = _fastest(problem)
+        if row is None:
             raise InfeasibleError("no architecture is inside all limits")
-        found[closest.row.tobytes()] = closest.row
+        found[row.tobytes()] = row
     return np.array(list(found.values())[:n])
+
+
+def _fastest(problem: Problem) -> Rows | None:
+    """A network inside the limits; None where it is proved that there is none."""
+    for tables in problem.tables.sums.values():
+        if within := least_within(problem, tables[problem.latency], Cuts()):
+            return within.row
+    return None
 
 
 def _starts(problem: Problem, n: int, rng: Random) -> Rows:

@@ -10,7 +10,7 @@ from pipeline.errors import InfeasibleError
 from pipeline.records import Limits
 from pipeline.search import seeds
 from pipeline.search.evolution import Evolution
-from pipeline.search.integer_program import nearest
+from pipeline.search.integer_program import least_within
 from pipeline.search.repair import repair
 from pipeline.search.seeds import seed_rows
 from pipeline.search.settings import SearchSettings
@@ -211,9 +211,9 @@ def test_the_only_network_inside_is_found_where_repairs_lead_nowhere(toy, monkey
 
     def counted(*arguments):
         proofs.append(arguments)
-        return nearest(*arguments)
+        return least_within(*arguments)
 
-    monkeypatch.setattr(seeds, "nearest", counted)
+    monkeypatch.setattr(seeds, "least_within", counted)
     rows = seed_rows(problem, 5, rng)
     assert len(proofs) == 1
     assert (problem.violation(rows) == 0).all()
