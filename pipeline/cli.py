@@ -349,11 +349,14 @@ _CommandLineError: Any = typer.BadParameter.__mro__[2]
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with its code."""
     given = sys.argv[1:] if arguments is None else arguments
-    as_json = "--json" in given
-    sys.exit(_run(given, as_json))
+    from pipeline.console import own_standard_output
+
+    with own_standard_output():
+        code = _run(given, as_json="--json" in given)
+    sys.exit(code)
 
 
-def _run(arguments: list[str], as_json: bool) -> int:
+def _run(arguments: list[str], *, as_json: bool) -> int:
     from pipeline.console import note, print_error
 
     try:

@@ -19,7 +19,7 @@ from pipeline.search.surrogate_front import ExactFront, joined_fronts
 from tests.search.random_problems import Enumerated, enumerated
 from tests.search.toys import CPU
 
-SEEDS, WITH_MARGIN = range(40), range(100, 120)
+SEEDS, WITH_MARGIN = range(30), range(100, 115)
 CASES = [(seed, 0.5) for seed in SEEDS] + [(seed, 0.9) for seed in WITH_MARGIN]
 ALL = pytest.mark.parametrize(("seed", "confidence"), CASES)
 
@@ -44,10 +44,10 @@ def test_the_cases_are_of_all_kinds():
     limits = [its.problem.limits for its in kinds]
     feasible = [bool(its.inside.any()) for its in kinds]
     assert 5 <= feasible.count(False) < len(CASES) / 2
-    assert sum(len(its.surrogates) > 1 for its in kinds) >= 15
-    assert sum(one.macs_min is not None for one in limits) >= 15
-    assert sum(one.params is not None for one in limits) >= 15
-    assert sum(len(one.latency_ms) == 2 for one in limits) >= 15
+    assert sum(len(its.surrogates) > 1 for its in kinds) >= 10
+    assert sum(one.macs_min is not None for one in limits) >= 10
+    assert sum(one.params is not None for one in limits) >= 10
+    assert sum(len(one.latency_ms) == 2 for one in limits) >= 10
     assert sum(its.inside.mean() < 0.05 for its in kinds) >= 10
     # Margins exclude networks that a prediction alone admits.
     for its in kinds[len(SEEDS) :]:

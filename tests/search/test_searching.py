@@ -42,8 +42,7 @@ def never(architectures, on_scored):
 # What is found.
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("surrogate_share", [0.0, 0.3])
+@pytest.mark.parametrize(("seed", "surrogate_share"), [(0, 0.0), (1, 0.3)])
 @pytest.mark.parametrize(
     ("shape", "of_range", "candidates"),
     [
@@ -247,7 +246,7 @@ def test_of_one_input_size_nothing_more_is_told():
 # Several targets.
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_each_target_has_a_winner_of_its_own(seed):
     toy = make_toy(2, 3, seed=seed)
     limits = toy.shares(cpu=0.35, gpu=0.3, macs=0.6)
@@ -315,7 +314,7 @@ def a_whole_search(strategy):
 
 @pytest.mark.parametrize(
     ("strategy", "killed_after"),
-    [*(("evolution", count) for count in (0, 1, 13, 30, 59, 100)), ("exact", 20), ("exact", 50)],
+    [*(("evolution", count) for count in (0, 13, 59, 100)), ("exact", 20), ("exact", 50)],
 )
 def test_a_killed_search_goes_on_to_the_same_record(strategy, killed_after):
     toy = make_toy(2, 3)
@@ -482,7 +481,7 @@ def assert_keeps(toy, limits, *, chosen, seed):
     st.sampled_from([0.0, 0.6]),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_any_limits_are_kept_exactly_where_they_can_be(shares, confidence, sizes, share, seed):
     toy = make_toy(2, 2, sizes=sizes)
     limits = toy.shares(**shares, confidence=confidence)
@@ -492,7 +491,7 @@ def test_any_limits_are_kept_exactly_where_they_can_be(shares, confidence, sizes
 
 
 @given(ANY_SHARES, st.sampled_from([0.5, 0.9]), st.integers(0, 2**32 - 1))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_any_limits_are_kept_in_the_whole_space(shares, confidence, seed):
     toy = make_toy()
     limits = toy.shares(**shares, confidence=confidence)

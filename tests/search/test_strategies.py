@@ -17,7 +17,7 @@ from pipeline.search.settings import SearchSettings
 from pipeline.search.strategies import Course, evolve, score_exact_front
 from tests.search.toys import CPU, GPU, make_toy
 
-WHOLE = make_toy()
+WHOLE, MIDDLE = make_toy(), make_toy(4, 4)
 LIMITS = Limits(macs=40e6, latency_ms={CPU: 8.0})
 
 
@@ -64,7 +64,7 @@ def cached(toy, rows, seconds):
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=15)
+@settings(max_examples=10)
 def test_no_more_are_scored_than_asked(
     strategy, candidates, population, surrogate_share, per_target, seed
 ):
@@ -155,11 +155,11 @@ def test_a_small_space_runs_out():
 
 
 def test_the_most_accurate_of_the_exact_front_of_the_first_scores_come_next():
-    course = course_of(WHOLE, LIMITS, candidates=100, population=40, surrogate_share=0.4)
+    course = course_of(MIDDLE, LIMITS, candidates=100, population=40, surrogate_share=0.4)
     evolve(course, np.random.default_rng(0))
     rows = course.scoring.rows
     assert len(rows) == 100
-    early = search_exactly(course.problem, rows[:40], WHOLE.accuracies(rows[:40]))
+    early = search_exactly(course.problem, rows[:40], MIDDLE.accuracies(rows[:40]))
     assert early is not None
     assert rows[40].tolist() == early.front.rows[-1].tolist()
     seeds = early.spread(4, 0.2)
@@ -169,7 +169,7 @@ def test_the_most_accurate_of_the_exact_front_of_the_first_scores_come_next():
 
 
 def test_what_is_proved_in_the_end_is_proved_of_all_scores():
-    course = course_of(WHOLE, LIMITS, candidates=60, population=20, surrogate_share=0.2)
+    course = course_of(MIDDLE, LIMITS, candidates=60, population=20, surrogate_share=0.2)
     evolve(course, np.random.default_rng(0))
     assert course.exact is not None
     assert sum(fit.samples for fit in course.exact.surrogate.fits.values()) == 60
@@ -183,7 +183,7 @@ def test_the_surrogate_guides_to_more_accurate_networks():
     medians = []
     for share in (0.0, 0.2):
         course = course_of(
-            WHOLE, LIMITS, candidates=100, population=20, surrogate_share=share, patience=50
+            MIDDLE, LIMITS, candidates=100, population=20, surrogate_share=share, patience=50
         )
         evolve(course, np.random.default_rng(1))
         medians.append(np.median(course.scoring.scores[40:]))
