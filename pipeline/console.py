@@ -6,6 +6,7 @@ one JSON object and nothing more.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -42,7 +43,7 @@ def own_standard_output() -> Iterator[None]:
     lasts, that goes to standard error.
     """
     ours = sys.stdout
-    if ours is not sys.__stdout__ or ours.fileno() != 1:
+    if not isinstance(ours, io.TextIOWrapper) or ours.fileno() != 1:
         yield  # somebody collects what is printed
         return
     ours.flush()

@@ -96,6 +96,9 @@ class DeviceProfile(BaseModel):
         description: What it is, for people.
         clock_policy: How to hold its clocks still while measuring.
         targets: Settings (`onnxruntime-fp32-b1-t1`), without the device.
+        python: Python interpreters of runtimes that need an environment of their own, by runtime;
+            relative paths are relative to the working directory, `~` is the home directory. Such an
+            environment needs numpy, pydantic and the engine.
         commands: What to type on the device, where it is called `host`.
     """
 
@@ -106,6 +109,7 @@ class DeviceProfile(BaseModel):
     description: str
     clock_policy: str
     targets: tuple[str, ...]
+    python: dict[str, str] = {}
     commands: tuple[str, ...] = ()
 
     @field_validator("targets")

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, get_args, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.device import Target
+from pipeline.device import Precision, Target
 from pipeline.errors import MeasurementError, UnavailableError, UnknownNameError
 
 Feed = Mapping[str, NDArray[np.generic]]
@@ -30,7 +30,11 @@ class Session(Protocol):
 
     @property
     def precision_as_built(self) -> str:
-        """The precision the engine really computes in."""
+        """What the engine computes convolutions and matrix products in, as it says itself.
+
+        Several precisions are joined by `+` (`fp32+int8`). A model without such a node is told by
+        its other nodes.
+        """
 
     def inputs(self) -> Inputs:
         """Shape and type of each input, the target's batch filled in."""
@@ -50,8 +54,54 @@ class Session(Protocol):
         """Runs on the bound inputs and returns when the outputs are complete: what is timed."""
 
 
+class DeviceTime(NamedTuple):
+    """A run as the device's own clock and the host saw it.
+
+    Attributes:
+        compute_ms: From the first kernel to the last, by events on the device.
+        enqueue_ms: The host's time until the work was handed over.
+    """
+
+    compute_ms: float
+    enqueue_ms: float
+
+
+class TransferTime(NamedTuple):
+    """Copying a model's inputs to the device and its outputs back, apart from running it.
+
+    Attributes:
+        to_device_ms: Median over the copies made.
+        to_host_ms: Median over the copies made.
+    """
+
+    to_device_ms: float
+    to_host_ms: float
+
+
+@runtime_checkable
+class DeviceTimedSession(Session, Protocol):
+    """A session on a device that runs apart from the host and has a clock of its own."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the times must know: that no CUDA graph could be captured, say."""
+
+    def device_time(self) -> DeviceTime:
+        """Of the last `run_bound`; asked outside what the host times."""
+
+    def transfer_time(self, runs: int) -> TransferTime:
+        """Times the copies of the bound inputs and of the outputs, `runs` times."""
+
+
 class Runtime(Protocol):
     """An inference engine."""
+
+    def reads(self, precision: Precision) -> str | None:
+        """Which file of a model it runs in that precision (`pipeline.model_files`).
+
+        None where it has no such precision. Whether the machine at hand has it is found out when a
+        model is opened, from what was built.
+        """
 
     def unavailable(self) -> str | None:
         """Why it cannot run on this machine, or None. Must never crash the process."""
@@ -63,7 +113,7 @@ class Runtime(Protocol):
         """Makes the artifact that `open` takes.
 
         Args:
-            model: Folder with `model.onnx`.
+            model: Folder with the file that `reads` names.
             target: What to build for.
             into: Folder for the artifact.
 
@@ -166,17 +216,54 @@ def random_feed(inputs: Inputs) -> Feed:
     }
 
 
-def require_fp32(target: Target) -> None:
-    """Refuses any other precision than fp32, for engines that run the exported file as it is.
+def model_file(target: Target) -> str:
+    """Which file of a model a target's runtime reads.
 
     Raises:
-        UnavailableError: Names the precision and the target that works.
+        UnknownNameError: There is no such runtime.
+        UnavailableError: The runtime has no such precision; names the target that works.
     """
-    if target.precision != "fp32":
+    return file_read_by(find(target.runtime), target)
+
+
+def file_read_by(engine: Runtime, target: Target) -> str:
+    """Which file of a model an engine reads for a target; see `model_file`.
+
+    Raises:
+        UnavailableError: The engine has no such precision; names the target that works.
+    """
+    file = engine.reads(target.precision)
+    if file is None:
+        has = [precision for precision in get_args(Precision) if engine.reads(precision)]
         raise UnavailableError(
-            f"target {target.name}: the {target.runtime} runtime runs fp32 files; "
+            f"target {target.name}: the {target.runtime} runtime runs {', '.join(has)}; "
             f"{target.precision} was asked",
-            hint=f"use {target.name.replace(target.precision, 'fp32')}",
+            hint=f"use {target.name.replace(f'-{target.precision}-', f'-{has[0]}-')}",
+        )
+    return file
+
+
+def check_precision(target: Target, built: str, model: Path) -> None:
+    """Refuses an engine that computes in another precision than was asked.
+
+    An int8 model may keep some layers in a wider type, which its record then says; any other is
+    computed in one type.
+
+    Args:
+        target: What was asked.
+        built: `Session.precision_as_built`.
+        model: What messages call the model.
+
+    Raises:
+        UnavailableError: Names both precisions.
+    """
+    types = set(built.split("+"))
+    fits = target.precision in types if target.precision == "int8" else types == {target.precision}
+    if not fits:
+        raise UnavailableError(
+            f"target {target.name}: {target.precision} was asked, and the engine would compute "
+            f"{model} in {built} on this machine",
+            hint="name the precision it has in the target, or use another runtime",
         )
 
 

@@ -17,15 +17,16 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.device import Target
+from pipeline.device import Precision, Target
 from pipeline.errors import MeasurementError, UnavailableError
+from pipeline.model_files import FP32
 from pipeline.runtimes import (
     Feed,
     Inputs,
     LayerTimes,
     check_feed,
+    file_read_by,
     random_feed,
-    require_fp32,
 )
 from pipeline.runtimes._blocks import attribute, module_of
 
@@ -57,15 +58,18 @@ class Runtime:
         except metadata.PackageNotFoundError:
             return None
 
+    def reads(self, precision: Precision) -> str | None:
+        """Which file it runs in that precision."""
+        return FP32 if precision == "fp32" else None
+
     def build(self, model: Path, target: Target, into: Path) -> Path:
         """Checks the precision; the ONNX file itself is the artifact.
 
         Raises:
-            UnavailableError: Another precision than fp32 is asked.
+            UnavailableError: It has no such precision.
         """
         del into
-        require_fp32(target)
-        return model / "model.onnx"
+        return model / file_read_by(self, target)
 
     @contextmanager
     def open(self, artifact: Path, target: Target) -> Iterator[OpenVinoSession]:

@@ -1,0 +1,38 @@
+"""Files of an exported model: precision lives in them, so a runtime says which one it reads.
+
+A model is a folder. `model.onnx` and `model.pt2` are written by export; the others are made of
+`model.onnx` by `pipeline.precision` when a target that reads them is measured or exported for.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+FP32 = "model.onnx"
+FP16 = "model.fp16.onnx"
+INT8 = "model.int8.onnx"
+INT8_SYMMETRIC = "model.int8-symmetric.onnx"
+PROGRAM = "model.pt2"
+
+
+class FileKind(NamedTuple):
+    """What a file of a model is.
+
+    Attributes:
+        precision: What its weights are kept in.
+        title: What people call it.
+        readers: Who runs it best.
+    """
+
+    precision: str
+    title: str
+    readers: str
+
+
+KINDS: dict[str, FileKind] = {
+    FP32: FileKind("fp32", "ONNX, fp32", "every runtime; OpenVINO computes bf16 from it too"),
+    FP16: FileKind("fp16", "ONNX, fp16 inside, fp32 inputs and outputs", "TensorRT, CUDA"),
+    INT8: FileKind("int8", "ONNX, int8 QDQ, asymmetric activations", "ONNX Runtime, OpenVINO"),
+    INT8_SYMMETRIC: FileKind("int8", "ONNX, int8 QDQ, symmetric", "TensorRT"),
+    PROGRAM: FileKind("fp32", "exported PyTorch program", "torch"),
+}
