@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.gpu_state import GpuState
+
 _ROOT = Path("/")
 _PACKAGE_ZONE = "x86_pkg_temp"
 _CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal")
@@ -26,6 +28,7 @@ class MachineState(BaseModel):
         frequency_mhz: The core's clock. In most virtual machines a nominal figure that stands
             still whatever the clock does.
         temperature_c: The CPU's temperature; None in most virtual machines.
+        gpu: The GPU that is measured; None where none is, and in older records.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +36,7 @@ class MachineState(BaseModel):
     load_1min: float | None = None
     frequency_mhz: float | None = None
     temperature_c: float | None = None
+    gpu: GpuState | None = None
 
 
 class MachineReader:
