@@ -7,28 +7,36 @@ number (`LatencyStats.typical`) means the same everywhere.
 from __future__ import annotations
 
 import datetime
-import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
 from pydantic import ValidationError
 
+from pipeline.bench import Course, MeasuringBench, Place
 from pipeline.device import Target
-from pipeline.errors import MeasurementError, UnsteadyError
-from pipeline.fingerprint import Environment, differences_that_matter, environment
+from pipeline.engines import engine_environment
+from pipeline.errors import UnsteadyError
+from pipeline.fingerprint import Environment, differences_that_matter
 from pipeline.journal import Journal, field_differences
-from pipeline.latency_stats import LatencyStats, Visit, by_key, control_stats, reduce_all
+from pipeline.latency_stats import (
+    MIN_SWEEPS,
+    LatencyStats,
+    Visit,
+    by_key,
+    control_stats,
+    reduce_all,
+)
 from pipeline.measure import TimingProtocol, is_finished, measure, why_stopped
 from pipeline.progress import Progress, silent
+from pipeline.runtimes import TransferTime
 from pipeline.steadiness import Steadiness, steadiness
-from pipeline.worker import MeasuringProcess
 
-CONTROL = "control"
 CONTROL_NETWORK = "cream-43"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -40,22 +48,27 @@ class Campaign:
         visits: All visits of the subjects asked for, in the order they were made.
         failed: Why a subject could not be measured.
         precision: What the engine computes each subject in.
-        control: The control network over the whole journal.
-        steadiness: Why measuring stopped, and how still the machine held.
+        control: The control network over the whole journal; None where no subject was measured.
+        steadiness: Why measuring stopped, and how still the machine held; None as well.
         measured: Visits made by this call.
         reused: Visits that were in the journal before.
         opening_s: Seconds it took to open each model; empty where nothing was left to measure.
+        notes: What a reader of a subject's times must know.
+        transfers: Copying to the device and back, for subjects that run on one; empty where
+            nothing was left to measure.
     """
 
     stats: dict[str, LatencyStats]
     visits: dict[str, list[Visit]]
     failed: dict[str, str]
     precision: dict[str, str]
-    control: LatencyStats
-    steadiness: Steadiness
+    control: LatencyStats | None
+    steadiness: Steadiness | None
     measured: int
     reused: int
     opening_s: dict[str, float]
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    transfers: dict[str, TransferTime] = field(default_factory=dict)
 
 
 def conditions(target: Target, protocol: TimingProtocol) -> dict[str, Any]:
@@ -65,7 +78,7 @@ def conditions(target: Target, protocol: TimingProtocol) -> dict[str, Any]:
         "target": target.setting,
         "protocol": protocol.of_a_visit(),
         "control": CONTROL_NETWORK,
-        "environment": environment().model_dump(mode="json"),
+        "environment": engine_environment(target.runtime).model_dump(mode="json"),
     }
 
 
@@ -102,128 +115,181 @@ def run_campaign(
     skip_refused: bool = False,
     progress: Progress = silent,
 ) -> Campaign:
-    """Measures subjects, going on where the journal ends.
+    """Measures subjects on one target; see `run_campaigns`, whose errors it raises.
 
     Args:
-        subjects: Folder with `model.onnx` for each key.
+        subjects: Folder of each model.
         control: The control network's folder.
         target: Where they run.
         protocol: How they are timed.
         journal_path: Where each visit is kept.
         seed: Decides the order of visits.
-        skip_refused: Whether a model the engine refuses is reported in `failed`; else it raises.
+        skip_refused: Whether a model that cannot be measured is reported in `failed`.
+        progress: Told after each visit.
+    """
+    course = Course(target, subjects, control, journal_path)
+    return run_campaigns(
+        [course], protocol, seed=seed, skip_refused=skip_refused, progress=progress
+    )[0]
+
+
+def run_campaigns(
+    courses: Sequence[Course],
+    protocol: TimingProtocol,
+    *,
+    seed: int = 0,
+    skip_refused: bool = False,
+    progress: Progress = silent,
+) -> list[Campaign]:
+    """Measures subjects, interleaved over all targets, going on where the journals end.
+
+    A subject at which the measuring process dies is given up and the rest is measured. Without
+    `skip_refused` that is an error, but only then.
+
+    Args:
+        courses: What is measured on each target.
+        protocol: How subjects are timed.
+        seed: Decides the order of visits.
+        skip_refused: Whether a model that an engine refuses, or a target that this machine does not
+            have, is reported in `failed`; else it is an error. So it is where nothing is left.
         progress: Told after each visit.
 
+    Returns:
+        One campaign a course, in their order.
+
     Raises:
-        UnavailableError: The target cannot be measured here.
-        MeasurementError: A model is refused (every model, with `skip_refused`), or the measuring
-            process died.
+        UnavailableError: A target cannot be measured here.
+        MeasurementError: A model is refused, or the measuring process died.
         UnsteadyError: Sweeps apart in time disagree too much for any number to be trusted.
-        TableError: The journal is of other conditions.
+        TableError: A journal is of other conditions.
         StorageError: A visit could not be written.
     """
-
-    def waiting() -> None:
-        progress(0, 1, f"waiting: another process is measuring into {journal_path}")
-
-    with Journal(
-        journal_path, conditions(target, protocol), waiting, differing_conditions
-    ) as journal:
-        known = list(journal.visits)
-        failed: dict[str, str] = {}
-        opening_s: dict[str, float] = {}
-        if not is_finished(known, list(subjects), protocol):
-            with MeasuringProcess(target) as process:
-                process.open(CONTROL, control)
-                opening_s, failed = _open_all(process, subjects, seed, skip_refused, progress)
-                _visit_all(process, journal, subjects, failed, protocol, seed, progress)
-        found = _reduce(journal.visits, known, subjects, failed, protocol, opening_s)
-    _check_steady(found.steadiness, target, protocol, journal_path)
+    with ExitStack() as stack:
+        journals = [stack.enter_context(_journal(course, protocol, progress)) for course in courses]
+        known = [list(journal.visits) for journal in journals]
+        keys = [
+            Place(index, name).key
+            for index, course in enumerate(courses)
+            for name in course.subjects
+        ]
+        bench = MeasuringBench(courses, skip_refused=skip_refused)
+        transfers: dict[Place, TransferTime] = {}
+        if not is_finished(_placed(known), keys, protocol):
+            with bench:
+                bench.open_all(seed, progress)
+                _visit_all(bench, journals, protocol, seed, progress)
+                transfers = bench.transfer_times()
+        found = [
+            _reduce(index, course, journal.visits, known[index], bench, transfers, protocol)
+            for index, (course, journal) in enumerate(zip(courses, journals, strict=True))
+        ]
+    _check_failures(found, bench, skip_refused=skip_refused)
+    for campaign, course in zip(found, courses, strict=True):
+        _check_steady(campaign.steadiness, course.target, protocol, course.journal)
     return found
 
 
-def _open_all(
-    process: MeasuringProcess,
-    subjects: Mapping[str, Path],
-    seed: int,
-    skip_refused: bool,
-    progress: Progress,
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Opens every model; returns the seconds each took, and why some were refused.
+def _journal(course: Course, protocol: TimingProtocol, progress: Progress) -> Journal:
+    def waiting() -> None:
+        progress(0, 1, f"waiting: another process is measuring into {course.journal}")
 
-    In random order: models that are opened first are about half a percent slower (their memory
-    lies elsewhere), which would tell networks from those they are compared with.
-    """
-    opening_s, failed = {}, {}
-    keys = list(subjects)
-    order = np.random.default_rng(seed).permutation(len(keys))
-    for index, key in enumerate(keys[place] for place in order):
-        progress(0, 1, f"opening {index + 1} of {len(subjects)}")
-        start = time.monotonic()
-        try:
-            process.open(key, subjects[key])
-        except MeasurementError as error:
-            if not skip_refused or not process.is_alive:
-                raise
-            failed[key] = error.message
-        opening_s[key] = time.monotonic() - start
-    return opening_s, failed
+    return Journal(
+        course.journal, conditions(course.target, protocol), waiting, differing_conditions
+    )
+
+
+def _placed(visits: Sequence[Sequence[Visit]]) -> list[Visit]:
+    """Visits of all courses, called as the bench calls their subjects, in the order made."""
+    placed = [
+        visit.model_copy(update={"key": Place(index, visit.key).key})
+        for index, group in enumerate(visits)
+        for visit in group
+    ]
+    return placed if len(visits) == 1 else sorted(placed, key=lambda visit: visit.at)
 
 
 def _visit_all(
-    process: MeasuringProcess,
-    journal: Journal,
-    subjects: Mapping[str, Path],
-    failed: Mapping[str, str],
+    bench: MeasuringBench,
+    journals: Sequence[Journal],
     protocol: TimingProtocol,
     seed: int,
     progress: Progress,
 ) -> None:
-    keys = [key for key in subjects if key not in failed]
-    known = list(journal.visits)
+    keys = [place.key for place in bench.kept]
+    known = _placed([journal.visits for journal in journals])
     made = Counter(visit.key for visit in known)
     finished = sum(made[key] for key in keys)
-    for visit in measure(process, keys, CONTROL, protocol, seed=seed, known=known, now=utc_now):
-        journal.append(visit)
+    for visit in measure(bench, keys, protocol, seed=seed, known=known, now=utc_now):
+        place = Place.of(visit.key)
+        journals[place.course].append(visit.model_copy(update={"key": place.name}))
         finished += 1
         # More sweeps than the least follow only while they disagree.
         sweeps = max(protocol.least_sweeps, visit.sweep + 1)
-        progress(finished, sum(max(made[key], sweeps) for key in keys), visit.key)
+        progress(finished, sum(max(made[key], sweeps) for key in keys), place.name)
 
 
 def _reduce(
+    index: int,
+    course: Course,
     visits: list[Visit],
     known: list[Visit],
-    subjects: Mapping[str, Path],
-    failed: dict[str, str],
+    bench: MeasuringBench,
+    transfers: Mapping[Place, TransferTime],
     protocol: TimingProtocol,
-    opening_s: dict[str, float],
 ) -> Campaign:
+    def of_course(told: Mapping[Place, _T]) -> dict[str, _T]:
+        return {place.name: value for place, value in told.items() if place.course == index}
+
     groups = by_key(visits)
-    kept = {key: groups[key] for key in subjects if key in groups and key not in failed}
-    if failed and not kept:
-        raise MeasurementError("; ".join(failed.values()))
+    failed = of_course(bench.failed)
+    kept = {key: groups[key] for key in course.subjects if key in groups and key not in failed}
+    # A target whose process died may leave fewer visits than a statistic needs.
+    kept = {key: group for key, group in kept.items() if len(group) >= MIN_SWEEPS}
     return Campaign(
         stats=reduce_all(kept),
         visits=kept,
-        failed=failed,
+        failed={key: error.message for key, error in failed.items()},
         precision={key: group[-1].precision for key, group in kept.items()},
-        control=control_stats(visits),
+        control=control_stats(visits) if kept else None,
         steadiness=steadiness(
             [visit for visit in visits if visit.key in kept],
             kept,
             why_stopped(visits, list(kept), protocol),
-        ),
+        )
+        if kept
+        else None,
         measured=len(visits) - len(known),
         reused=sum(visit.key in kept for visit in known),
-        opening_s=opening_s,
+        opening_s=of_course(bench.opening_s),
+        notes=of_course(bench.notes),
+        transfers=of_course(transfers),
     )
 
 
-def _check_steady(
-    found: Steadiness, target: Target, protocol: TimingProtocol, journal: Path
+def _check_failures(
+    found: Sequence[Campaign], bench: MeasuringBench, *, skip_refused: bool
 ) -> None:
-    if found.disagreement_percent <= protocol.unsteady_percent:
+    """Tells failures as an error where the caller does not want to know them one by one.
+
+    Raises:
+        MeasurementError: A process died, or nothing could be measured.
+        UnavailableError: No target can be measured here.
+    """
+    failures = list(bench.failed.values())
+    nothing_left = not any(campaign.stats for campaign in found)
+    if not failures or (skip_refused and not nothing_left):
+        return
+    told = list(dict.fromkeys(error.message for error in failures))
+    hint = failures[0].hint
+    if not nothing_left:
+        hint = "what was measured is kept; the same command measures the rest"
+    raise type(failures[0])("; ".join(told), hint=hint)
+
+
+def _check_steady(
+    found: Steadiness | None, target: Target, protocol: TimingProtocol, journal: Path
+) -> None:
+    if found is None or found.disagreement_percent <= protocol.unsteady_percent:
         return
     raise UnsteadyError(
         f"this machine cannot measure {target.name} now: sweeps apart in time disagree by "

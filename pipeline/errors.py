@@ -12,7 +12,8 @@
     ├── UnavailableError                      a runtime or device this machine does not have
     ├── ExportError                           a model that does not export, or differs once exported
     ├── MeasurementError                      a timing that cannot be made or trusted
-    │   └── UnsteadyError                     … because the machine does not hold still
+    │   ├── UnsteadyError                     … because the machine does not hold still
+    │   └── CrashedError                      … because the measuring process died
     ├── InfeasibleError                       limits that no architecture meets
     ├── SolverError                           a solver that ends without an answer
     ├── StageError                            a stage whose input is not there yet
@@ -111,6 +112,10 @@ class MeasurementError(PipelineError):
 
 class UnsteadyError(MeasurementError):
     """A machine that does not hold still long enough for a target to be measured on it."""
+
+
+class CrashedError(MeasurementError):
+    """A measuring process that died at what it was asked to do."""
 
 
 class InfeasibleError(PipelineError):

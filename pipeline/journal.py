@@ -105,7 +105,7 @@ class Journal:
         Raises:
             StorageError: It could not be written; the file holds what it held before.
         """
-        self._write({"visit": visit.model_dump()})
+        self._write({"visit": visit.model_dump(exclude_defaults=True)})
         self.visits.append(visit)
 
     def _lock(self, on_wait: Callable[[], None]) -> None:

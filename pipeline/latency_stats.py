@@ -38,6 +38,8 @@ class Visit(BaseModel):
         state: The machine at the end of the burst; None where it was not kept.
         interruptions: How often something else ran on the core in the burst (involuntary context
             switches); None where it was not kept.
+        device_ms: The timed runs by the device's own clock; empty where it has none.
+        enqueue_ms: The host's time until each was handed over to the device; empty as well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +53,8 @@ class Visit(BaseModel):
     precision: str
     state: MachineState | None = None
     interruptions: int | None = None
+    device_ms: tuple[float, ...] = ()
+    enqueue_ms: tuple[float, ...] = ()
 
 
 class LatencyStats(BaseModel):

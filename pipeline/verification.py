@@ -332,7 +332,9 @@ def _steadiness(rounds: Sequence[Campaign]) -> Steadiness:
     """How still the machine held over all rounds; it ended for the reason that the last one did."""
     groups = {key: visits for found in rounds for key, visits in found.visits.items()}
     visits = sorted((v for group in groups.values() for v in group), key=lambda visit: visit.at)
-    return steadiness(visits, groups, rounds[-1].steadiness.stopped)
+    last = rounds[-1].steadiness
+    assert last is not None  # where nothing is measured, the campaign raises
+    return steadiness(visits, groups, last.stopped)
 
 
 def _excess(latency_ms: float, limit_ms: float, where: str) -> _Excess:

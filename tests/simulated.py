@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.campaign import CONTROL
+from pipeline.bench import CONTROL
+from pipeline.burst import Burst, time_burst
 from pipeline.device import Target
 from pipeline.errors import MeasurementError
 from pipeline.latency_stats import Visit
 from pipeline.machine_state import MachineState
-from pipeline.measure import Burst, TimingProtocol, measure, time_burst
+from pipeline.measure import TimingProtocol, measure
 
 TRUTH_MS = {CONTROL: 0.8, "small": 0.05, "middle": 0.4, "large": 1.5, "huge": 5.0}
 SUBJECTS = [key for key in TRUTH_MS if key != CONTROL]
@@ -58,6 +59,9 @@ class SimulatedBench:
     def precision(self, key: str) -> str:
         return f"precision of {key}"
 
+    def control(self, key: str) -> str:
+        return CONTROL
+
     def warm(self, key: str, duration_ms: float) -> None:
         self.calls.append((self.at_s, "warm", key))
         end_s = self.at_s + duration_ms / 1e3
@@ -103,6 +107,12 @@ class SimulatedProcess(SimulatedBench):
         return self
 
     def __exit__(self, *error: object) -> None:
+        return None
+
+    def notes(self, key: str) -> tuple[str, ...]:
+        return ()
+
+    def transfer_time(self, key: str, runs: int) -> None:
         return None
 
     def open(self, key: str, model: Path) -> None:
@@ -171,7 +181,6 @@ def visits_of(
         measure(
             bench,
             SUBJECTS,
-            CONTROL,
             protocol,
             seed=seed,
             known=known,

@@ -5,27 +5,37 @@ Those that are about engines run for real; those about machines run on a simulat
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline import campaign
+from pipeline import bench, engines
+from pipeline.bench import CONTROL, Course
 from pipeline.campaign import (
-    CONTROL,
     Campaign,
     conditions,
     differing_conditions,
     environment_of,
     run_campaign,
+    run_campaigns,
 )
 from pipeline.device import Target
-from pipeline.errors import MeasurementError, TableError, UnavailableError, UnsteadyError
+from pipeline.errors import (
+    CrashedError,
+    MeasurementError,
+    TableError,
+    UnavailableError,
+    UnsteadyError,
+)
 from pipeline.export_cache import cached_operator
 from pipeline.fingerprint import Environment, environment
 from pipeline.journal import Journal, read_journal
@@ -85,7 +95,7 @@ def simulate(monkeypatch: pytest.MonkeyPatch) -> Simulate:
         def start(target: Target) -> SimulatedProcess:
             return SimulatedProcess(target, slowness)
 
-        monkeypatch.setattr(campaign, "MeasuringProcess", start)
+        monkeypatch.setattr(bench, "MeasuringProcess", start)
 
     use(steady)
     return use
@@ -241,19 +251,95 @@ def test_a_model_that_takes_the_process_with_it_is_named(
         if note == "opening 2 of 2":
             os.kill(measuring_process(), signal.SIGKILL)
 
-    for skip_refused in (False, True):
-        with pytest.raises(MeasurementError, match=rf"died \(signal 9\) at open {KEYS[1]}"):
-            run(models, tmp_path / "j", skip_refused=skip_refused, progress=kill)
+    with pytest.raises(CrashedError, match=rf"died \(signal 9\) at open {KEYS[1]}"):
+        run(models, tmp_path / "j", progress=kill)
+    found = run(models, tmp_path / "j", skip_refused=True, progress=kill)
+    assert list(found.stats) == [KEYS[0]]
+    assert re.search(rf"died \(signal 9\) at open {KEYS[1]}", found.failed[KEYS[1]])
+
+
+class Killer:
+    """Kills the measuring process before each of some visits."""
+
+    def __init__(self, *visits: int) -> None:
+        self.visits = set(visits)
+        self.killed: list[int] = []
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        if done in self.visits and not note.startswith("opening"):
+            self.visits.remove(done)
+            self.killed.append(measuring_process())
+            os.kill(self.killed[-1], signal.SIGKILL)
+
+
+def test_a_process_killed_in_the_middle_is_recorded_and_the_rest_measured(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    killer = Killer(2)  # in the first sweep, of three
+    subjects = {f"{key} {copy}": model for key, model in models.items() for copy in "ab"}
+    found = run(
+        subjects,
+        tmp_path / "j",
+        control=models[KEYS[0]],
+        skip_refused=True,
+        progress=killer,
+    )
+    assert len(killer.killed) == 1
+    ((lost, reason),) = found.failed.items()
+    assert lost in subjects
+    assert re.search(rf"the measuring process died \(signal 9\) at burst (control|{lost})", reason)
+    assert set(found.stats) == set(subjects) - {lost}
+    for visits in found.visits.values():
+        assert sorted(visit.sweep for visit in visits) == [0, 1, 2]
+
+
+def test_who_wants_every_subject_is_told_after_the_rest_was_measured(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    """And the same call measures what is missing."""
+    killer = Killer(1)
+    with pytest.raises(CrashedError, match=r"died \(signal 9\)") as caught:
+        run(models, tmp_path / "j", progress=killer)
+    assert "what was measured is kept" in (caught.value.hint or "")
+    assert len(read_journal(tmp_path / "j")[1]) >= 3
+    found = run(models, tmp_path / "j")
+    assert list(found.stats) == list(KEYS)
+    assert found.reused >= 3
+
+
+def test_a_target_whose_processes_keep_dying_is_given_up(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    subjects = {f"{key} {copy}": model for key, model in models.items() for copy in "abcd"}
+    killer = Killer(1, 2, 3, 4)
+    with pytest.raises(CrashedError, match="the 3 before it died too"):
+        run(
+            subjects,
+            tmp_path / "j",
+            control=models[KEYS[0]],
+            skip_refused=True,
+            progress=killer,
+        )
+    assert len(killer.killed) == 4
+    assert set(found_keys(tmp_path / "j")) < set(subjects)
+
+
+def found_keys(journal: Path) -> list[str]:
+    return [visit.key for visit in read_journal(journal)[1]]
 
 
 def measuring_process() -> int:
+    (found,) = measuring_processes()
+    return found
+
+
+def measuring_processes() -> list[int]:
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    (found,) = [
+    return [
         int(pid)
         for pid in children
-        if b"pipeline.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"pipeline.worker_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
-    return found
 
 
 def test_a_target_on_another_machine_measures_nothing(
@@ -313,7 +399,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, simulate: Simulate) -> Callable[...
     """Makes this machine another one: `KNOWN` with these changes."""
 
     def become(**changes: Any) -> None:
-        monkeypatch.setattr(campaign, "environment", lambda: KNOWN.model_copy(update=changes))
+        monkeypatch.setattr(engines, "environment", lambda: KNOWN.model_copy(update=changes))
 
     become()
     return become
@@ -559,18 +645,87 @@ def test_progress_ends_at_its_total_and_never_passes_it(tmp_path: Path, simulate
     assert len(read_journal(path)[1]) == 13 * len(SUBJECTS)
 
 
+# Several targets.
+
+OTHER = Target.parse("host/openvino-fp32-b1-t1")
+
+
+def test_subjects_of_several_targets_are_interleaved(tmp_path: Path, simulate: Simulate) -> None:
+    """Each target's visits lie in its own journal, beside its own control network."""
+    subjects = {key: Path(key) for key in SUBJECTS}
+    courses = [
+        Course(target, subjects, Path(CONTROL), tmp_path / target.setting)
+        for target in (TARGET, OTHER)
+    ]
+    found = run_campaigns(courses, USUAL)
+    journals = [read_journal(course.journal) for course in courses]
+    assert [header["target"] for header, _ in journals] == [TARGET.setting, OTHER.setting]
+    for campaign, (_, visits) in zip(found, journals, strict=True):
+        assert list(campaign.stats) == SUBJECTS
+        assert {visit.key for visit in visits} == set(SUBJECTS)
+        assert campaign.stats["small"].typical == pytest.approx(0.05)
+    order = sorted(
+        (visit.at, number) for number, (_, group) in enumerate(journals) for visit in group
+    )
+    switches = sum(one[1] != other[1] for one, other in pairwise(order))
+    assert switches > len(order) / 4
+    assert run_campaigns(courses, USUAL) == [
+        replace(campaign, measured=0, reused=campaign.measured, opening_s={}, notes={})
+        for campaign in found
+    ]
+
+
+def test_a_target_that_is_not_here_does_not_keep_the_others(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    elsewhere = Target.parse("another-board/onnxruntime-fp32-b1-t1")
+    courses = [
+        Course(target, models, models[KEYS[0]], tmp_path / target.device)
+        for target in (elsewhere, TARGET)
+    ]
+    away, here = run_campaigns(courses, QUICK, skip_refused=True)
+    assert away.stats == {}
+    assert set(away.failed) == set(KEYS)
+    assert "is on another-board" in away.failed[KEYS[0]]
+    assert list(here.stats) == list(KEYS)
+    with pytest.raises(UnavailableError, match="is on another-board"):
+        run_campaigns(courses, QUICK)
+
+
+def test_processes_of_two_targets_live_side_by_side_and_one_may_die(
+    models: dict[str, Path], tmp_path: Path
+) -> None:
+    two = TARGET.model_copy(update={"batch": 1, "threads": 2})
+    subjects = {f"{key} {copy}": model for key, model in models.items() for copy in "ab"}
+    courses = [
+        Course(target, subjects, models[KEYS[0]], tmp_path / target.setting)
+        for target in (TARGET, two)
+    ]
+
+    def kill(done: int, total: int, note: str = "") -> None:
+        if done == 3 and len(victims) == 0:
+            victims.append(measuring_processes()[0])
+            os.kill(victims[0], signal.SIGKILL)
+
+    victims: list[int] = []
+    first, second = run_campaigns(courses, QUICK, skip_refused=True, progress=kill)
+    failed = {**first.failed, **second.failed}
+    assert len(failed) == 1
+    assert len(first.stats) + len(second.stats) == 2 * len(subjects) - 1
+
+
 # Two at once.
 
 PROFILER = textwrap.dedent(
     """
     import sys, time
     from pathlib import Path
-    from pipeline import campaign
+    from pipeline import bench, campaign
     from pipeline.device import Target
     from tests.simulated import QUICK, SimulatedProcess
 
     journal, hold_at, rounds, *keys = sys.argv[1:]
-    campaign.MeasuringProcess = SimulatedProcess
+    bench.MeasuringProcess = SimulatedProcess
 
     def say(done, total, note=""):
         if note.startswith("waiting"):

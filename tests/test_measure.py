@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.campaign import CONTROL
+from pipeline.bench import CONTROL
+from pipeline.burst import time_burst
 from pipeline.latency_stats import MIN_SWEEPS, Visit
 from pipeline.machine_state import MachineState
 from pipeline.measure import (
@@ -19,7 +20,6 @@ from pipeline.measure import (
     TimingProtocol,
     is_finished,
     measure,
-    time_burst,
     why_stopped,
 )
 from tests.simulated import (
@@ -150,7 +150,7 @@ def test_where_sweeps_agree_already_nothing_runs() -> None:
 
 def test_visits_come_as_they_are_made() -> None:
     bench = SimulatedBench()
-    campaign = measure(bench, SUBJECTS, CONTROL, QUICK, seed=0, now=bench.now)
+    campaign = measure(bench, SUBJECTS, QUICK, seed=0, now=bench.now)
     assert bench.calls == []
     first = next(campaign)
     assert bench.called("burst") == [CONTROL, first.key, CONTROL]

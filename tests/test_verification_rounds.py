@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import campaign, verification
+from pipeline import bench, verification
 from pipeline.architecture_file import parse_short
-from pipeline.campaign import CONTROL
+from pipeline.bench import CONTROL
 from pipeline.cost import architecture_cost
 from pipeline.device import Target
 from pipeline.errors import InfeasibleError, UnavailableError
@@ -70,7 +70,7 @@ def machine(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
                 raise UnavailableError(f"target {target.name} is elsewhere")
             return Machine(target, truth_ms, left)
 
-        monkeypatch.setattr(campaign, "MeasuringProcess", start)
+        monkeypatch.setattr(bench, "MeasuringProcess", start)
         monkeypatch.setattr(verification, "MeasuringProcess", start)
 
     def paths(jobs: Sequence[object], **settings: object) -> list[Path]:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.architecture_file import parse_short, published
+from pipeline.bench import CONTROL
 from pipeline.calibration_record import DriftCheck
-from pipeline.campaign import CONTROL, CONTROL_NETWORK, run_campaign
+from pipeline.campaign import CONTROL_NETWORK, run_campaign
 from pipeline.device import Target
 from pipeline.errors import TableError
 from pipeline.export_cache import export_all
@@ -69,6 +70,7 @@ def check(
             progress=progress,
         )
     change = {key: found.stats[key].typical / table.entries[key].typical for key in keys}
+    assert found.control is not None  # where nothing is measured, the campaign raises
     change[CONTROL] = found.control.typical / table.control.typical
     record = judge_changes(table, change, seconds=time.monotonic() - start)
     write_record(check_path(target), record)

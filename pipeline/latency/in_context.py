@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.campaign import CONTROL, conditions, differing_conditions, utc_now
+from pipeline.bench import CONTROL
+from pipeline.campaign import conditions, differing_conditions, utc_now
 from pipeline.device import Target
 from pipeline.errors import MeasurementError
 from pipeline.journal import Journal

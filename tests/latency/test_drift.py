@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.bench import CONTROL
 from pipeline.calibration_record import DriftCheck
-from pipeline.campaign import CONTROL, Campaign
+from pipeline.campaign import Campaign
 from pipeline.device import Target
 from pipeline.errors import StorageError, TableError, UnsteadyError
 from pipeline.files import read_record, write_record

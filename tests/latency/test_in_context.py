@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.campaign import CONTROL
+from pipeline.bench import CONTROL
+from pipeline.burst import Burst
 from pipeline.device import Target
 from pipeline.errors import MeasurementError, TableError
 from pipeline.journal import read_journal
@@ -20,7 +21,7 @@ from pipeline.latency.in_context import (
 )
 from pipeline.latency.sampling import design_networks
 from pipeline.latency_stats import Visit, by_key
-from pipeline.measure import Burst, TimingProtocol
+from pipeline.measure import TimingProtocol
 from pipeline.operator_spec import OperatorSpec
 from pipeline.runtimes import tells_layer_times
 from pipeline.space import Architecture, get_space
