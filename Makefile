@@ -15,7 +15,7 @@ help:
 	@echo "make test       the tests, without the slow ones"
 	@echo "make test-all   every test"
 	@echo "make check      ruff, mypy, import contracts"
-	@echo "make gpu-check  the tests that need an NVIDIA GPU; says why where they cannot run"
+	@echo "make gpu-check  what works on an NVIDIA GPU, in one report; says why where it cannot run"
 
 setup: $(INSTALLED)
 
@@ -45,4 +45,4 @@ check: setup
 	$(BIN)/lint-imports
 
 gpu-check: setup
-	$(BIN)/python -m pytest -m gpu -rs || [ $$? -eq 5 ]  # 5: no such test
+	$(BIN)/python benchmarks/gpu_check.py $(OPTIONS)

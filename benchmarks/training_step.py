@@ -272,16 +272,23 @@ def on_gpu(resolution: int, steps: int = 200) -> dict[str, Any]:
     for compiled in (False, True):
         for variant in VARIANTS[1:]:
             name = f"{variant}, {'compiled' if compiled else 'eager'}"
-            trainer = Trainer(variant, resolution, compute, compiled=compiled)
-            batch = _batch(resolution, BATCH, compute, trainer.layout)
-            trainer.touch_every_operator(*batch)
-            _train(trainer, batch, range(2 * ROUND))
-            torch.cuda.reset_peak_memory_stats()
-            taken = _timed(_train, trainer, batch, range(2 * ROUND, 2 * ROUND + steps))
-            told["images_per_second"][name] = BATCH * steps / taken
-            told["peak_memory_mib"][name] = torch.cuda.max_memory_allocated() / 2**20
-            del trainer
+            speed, memory_mib = time_on_gpu(variant, resolution, compute, steps, compiled)
+            told["images_per_second"][name] = speed
+            told["peak_memory_mib"][name] = memory_mib
     return told
+
+
+def time_on_gpu(
+    variant: Variant, resolution: int, compute: Compute, steps: int, compiled: bool
+) -> tuple[float, float]:
+    """Images a second of so many steps of one variant, and its peak memory in MiB."""
+    trainer = Trainer(variant, resolution, compute, compiled=compiled)
+    batch = _batch(resolution, BATCH, compute, trainer.layout)
+    trainer.touch_every_operator(*batch)
+    _train(trainer, batch, range(2 * ROUND))
+    torch.cuda.reset_peak_memory_stats()
+    taken = _timed(_train, trainer, batch, range(2 * ROUND, 2 * ROUND + steps))
+    return BATCH * steps / taken, torch.cuda.max_memory_allocated() / 2**20
 
 
 def _train(trainer: Trainer, batch: tuple[Tensor, Tensor], steps: range) -> None:

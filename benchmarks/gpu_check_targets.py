@@ -1,0 +1,236 @@
+"""The parts of `make gpu-check` that run networks on targets: exports, parity, latency."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gpu_check_outputs import FEEDS
+from gpu_check_parts import TARGETS, Teller
+
+from pipeline import engines, runtimes
+from pipeline.device import Target, usable_cores
+from pipeline.encoding import Floats
+from pipeline.errors import MeasurementError
+from pipeline.space import Architecture, SearchSpace, get_space
+
+HERE = Path(__file__).resolve().parent
+SPACE, RESOLUTION, CLASSES = "cream", 64, 1000
+MAX_DEPTH, OPERATORS = 2, ("mb4_3x3", "mb6_5x5")
+"""The smallest and a middling operator: few engines to build, latencies that differ."""
+REFERENCE_TARGET = "host/onnxruntime-fp32-b1-t1"
+MOST_DIFFERENCE = {"fp32": 1e-3, "fp16": 3e-2, "bf16": 1e-1}
+LEAST_CORRELATION = {"int8": 0.9}
+"""Random weights are unkind to int8: that outputs go the same way is all that can be asked."""
+_EXPORTERS = 8
+
+
+def why_not(runtime: str) -> str | None:
+    """Why a runtime cannot run here; None where it can."""
+    if runtime not in runtimes.names():
+        return f"this version has no runtime {runtime}"
+    return engines.unavailable(runtime)
+
+
+def _can_run(target: Target, teller: Teller) -> bool:
+    reason = why_not(target.runtime)
+    if reason is None and runtimes.find(target.runtime).reads(target.precision) is None:
+        reason = f"the {target.runtime} runtime has no {target.precision}"
+    if reason:
+        teller.verdict("cannot run", reason)
+    return reason is None
+
+
+def networks(*, quick: bool) -> tuple[SearchSpace, list[Architecture], int]:
+    """The narrowed space, networks that nobody calibrates on, and how many are calibrated on."""
+    from pipeline.latency.sampling import sample_networks
+
+    space = get_space(SPACE).narrowed(max_depth=MAX_DEPTH, operators=OPERATORS)
+    count, calibrate_on = (10, 10) if quick else (20, 16)
+    return space, sample_networks(space, RESOLUTION, CLASSES, count, seed=1), calibrate_on
+
+
+def exports(which: str, teller: Teller) -> None:
+    """Exports what the latency parts measure, on many cores, which profiling would do on two."""
+    del which
+    runnable = [
+        setting for setting in TARGETS if not why_not(Target.parse(f"host/{setting}").runtime)
+    ]
+    if not runnable:
+        teller.verdict("cannot run", "no GPU runtime can run here, so none needs models")
+        return
+    from pipeline.architecture_file import published
+    from pipeline.campaign import CONTROL_NETWORK
+    from pipeline.export_cache import export_all
+    from pipeline.latency.profiling import REFERENCE
+    from pipeline.latency.sampling import design_networks
+
+    space, held_out, calibrate_on = networks(quick=teller.quick)
+    designed = design_networks(space, RESOLUTION, CLASSES, calibrate_on, seed=0)
+    reference = published(REFERENCE, resolution=RESOLUTION, num_classes=CLASSES)
+    operators = space.distinct_operators(RESOLUTION, CLASSES)
+    jobs = [published(CONTROL_NETWORK), reference, *operators, *designed, *held_out]
+    start = time.monotonic()
+    export_all(
+        jobs,
+        batch=1,
+        workers=max(1, min(_EXPORTERS, usable_cores() - 1)),
+        progress=teller.progress("exporting"),
+    )
+    teller.found(models=len(jobs), seconds=time.monotonic() - start)
+    teller.verdict("ok", f"{len(jobs)} models")
+
+
+def latency(setting: str, teller: Teller) -> None:
+    """Measures a small table as `profile` does, and sets what it predicts against the measured."""
+    target = Target.parse(f"host/{setting}")
+    if not _can_run(target, teller):
+        return
+    from accuracy_methods import Truth, line
+
+    from pipeline.encoding import encode
+    from pipeline.journal import read_journal
+    from pipeline.latency.model import LatencyModel
+    from pipeline.latency.profiling import profile
+    from pipeline.latency_stats import by_key
+    from pipeline.measure import TimingProtocol
+    from pipeline.workspace import table_to_write
+
+    space, held_out, calibrate_on = networks(quick=teller.quick)
+    sweeps = 6 if teller.quick else 12
+    # How noisy it was is told below; being refused for noise would tell less.
+    protocol = TimingProtocol(
+        sweeps=sweeps, min_sweeps=min(6, sweeps), unsteady_percent=50.0, sweep_interval_s=0.2
+    )
+    teller.found(
+        space=f"{SPACE}, depth at most {MAX_DEPTH}, {' '.join(OPERATORS)}, {RESOLUTION} px",
+        networks_held_out=len(held_out),
+        networks_calibrated_on=calibrate_on,
+    )
+    with _in_folder(teller):
+        path = table_to_write(target)
+        for old in (path, path.with_suffix(".model.json")):
+            old.unlink(missing_ok=True)
+        record = profile(
+            space,
+            target,
+            resolution=RESOLUTION,
+            num_classes=CLASSES,
+            protocol=protocol,
+            calibration_networks=calibrate_on,
+            held_out=held_out,
+            export_progress=teller.progress("exporting"),
+            progress=teller.progress("measuring"),
+        )
+        teller.found(
+            table=str(path.resolve()),
+            seconds=record.seconds,
+            operators=record.operators,
+            method=record.calibration.method,
+            cream_14_ms=record.reference_latency_ms,
+            steadiness=record.steadiness.model_dump(mode="json"),
+            stated=record.calibration.honesty.model_dump(mode="json"),
+        )
+        teller.doing("setting predicted against measured")
+        model = LatencyModel.read(target)
+        visits = by_key(read_journal(path)[1])
+    truth = Truth.of(held_out, visits)
+    predicted_ms, std_ms = model.predict_batch(space, encode(space, held_out), CLASSES)
+    flops_ms = line(record.calibration, held_out)
+    told = truth.judged(predicted_ms, std_ms, flops_ms, record.calibration.honesty.cost_s)
+    teller.found(
+        predicted_against_measured=told.model_dump(mode="json"),
+        held_out=[
+            {"network": network.short, "measured_ms": measured, "predicted_ms": predicted}
+            for network, measured, predicted in zip(
+                held_out, truth.latency_ms.tolist(), predicted_ms.tolist(), strict=True
+            )
+        ],
+    )
+    teller.verdict(
+        "ok",
+        f"{told.networks} unseen networks: MAPE {told.mape_percent:.2f} % (MACs alone "
+        f"{told.flops_mape_percent:.2f} %), within 5 % {told.within_5_percent:.0f} %, within 10 % "
+        f"{told.within_10_percent:.0f} %, tau {told.kendall_tau:.3f} (MACs alone "
+        f"{told.flops_kendall_tau:.3f}), noise of the truth {told.split_half_percent:.2f} %; "
+        f"cream-14 takes {record.reference_latency_ms:.3f} ms",
+    )
+
+
+def parity(setting: str, teller: Teller) -> None:
+    """Runs a whole network on a target and sets its outputs against ONNX Runtime's on the CPU."""
+    target = Target.parse(f"host/{setting}")
+    if not _can_run(target, teller):
+        return
+    from pipeline.architecture_file import published
+    from pipeline.export_cache import export_all
+
+    network = published("cream-14", resolution=RESOLUTION, num_classes=CLASSES)
+    teller.doing("exporting cream-14")
+    folders = export_all([network], batch=1)
+    expected, _ = _outputs(Target.parse(REFERENCE_TARGET), folders[0], teller)
+    found, told = _outputs(target, folders[0], teller)
+    difference = float(np.abs(found - expected).max() / np.abs(expected).max())
+    correlation = float(np.corrcoef(found.ravel(), expected.ravel())[0, 1])
+    same_class = float((found.argmax(-1) == expected.argmax(-1)).mean())
+    teller.found(
+        network=f"cream-14, {RESOLUTION} px, {FEEDS} random images",
+        largest_difference_relative=difference,
+        correlation=correlation,
+        same_class_share=same_class,
+        **told,
+    )
+    words = (
+        f"largest difference {difference:.2e} of the largest output, correlation "
+        f"{correlation:.5f}, same class {100 * same_class:.0f} %, computed in "
+        f"{told['precision_as_built']}"
+    )
+    # Not a number is within no limit.
+    close = difference <= MOST_DIFFERENCE.get(target.precision, np.inf)
+    alike = correlation >= LEAST_CORRELATION.get(target.precision, -1.0)
+    teller.verdict("ok" if close and alike else "failed", words)
+
+
+def _outputs(target: Target, folder: Path, teller: Teller) -> tuple[Floats, dict[str, Any]]:
+    """Outputs of some random images, and what else the target's own process tells."""
+    teller.doing(f"building and running it on {target.setting}")
+    into = teller.folder / "outputs" / target.setting
+    shutil.rmtree(into, ignore_errors=True)
+    command = [engines.interpreter(target.runtime), str(HERE / "gpu_check_outputs.py")]
+    ran = subprocess.run(
+        [*command, str(folder), target.name, str(into)],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    sys.stderr.write(ran.stderr)
+    if ran.returncode != 0:
+        last = ran.stderr.strip().splitlines()[-1:] or ["no output"]
+        code = ran.returncode
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        raise MeasurementError(f"{target.setting}: {how}: {last[0]}")
+    told: dict[str, Any] = json.loads((into / "told.json").read_text(encoding="utf-8"))
+    return np.load(into / "outputs.npy"), told
+
+
+@contextlib.contextmanager
+def _in_folder(teller: Teller) -> Iterator[None]:
+    """Tables are written to the working directory: the check's own, not the user's."""
+    folder = (teller.folder / "work").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    profiles = Path("profiles").resolve()
+    if profiles.is_dir() and not (folder / "profiles").exists():
+        # They may name a Python for a runtime.
+        (folder / "profiles").symlink_to(profiles)
+    with contextlib.chdir(folder):
+        yield
