@@ -27,7 +27,14 @@ RESULT = "GPU_CHECK_RESULT"
 """Environment variable: the file that a part tells in."""
 
 Verdict = Literal["ok", "failed", "cannot run", "not run", "running", "waiting"]
-RUNTIMES = ("tensorrt", "torch_cuda", "onnxruntime_cuda", "onnxruntime_tensorrt", "tensorrt_rtx")
+RUNTIMES = (
+    "tensorrt",
+    "torch_cuda",
+    "onnxruntime_cuda",
+    "onnxruntime_tensorrt",
+    "tensorrt_rtx",
+    "onnxruntime_tensorrt_rtx",
+)
 TARGETS = (
     "tensorrt-fp16-b1",
     "tensorrt-fp32-b1",
@@ -36,6 +43,7 @@ TARGETS = (
     "tensorrt-int8-b1",
     "onnxruntime_tensorrt-fp16-b1",
     "tensorrt_rtx-fp16-b1",
+    "onnxruntime_tensorrt_rtx-fp16-b1",
 )
 _TELL_EVERY_S = 0.5
 

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipeline import engines, runtimes
 from pipeline.device import Target, usable_cores
 from pipeline.encoding import Floats
 from pipeline.errors import MeasurementError
+from pipeline.latency_stats import Visit
 from pipeline.space import Architecture, SearchSpace, get_space
 
 HERE = Path(__file__).resolve().parent
@@ -96,10 +98,12 @@ def latency(setting: str, teller: Teller) -> None:
         return
     from accuracy_methods import Truth, line
 
+    from pipeline.architecture_file import published
     from pipeline.encoding import encode
     from pipeline.journal import read_journal
     from pipeline.latency.model import LatencyModel
-    from pipeline.latency.profiling import profile
+    from pipeline.latency.profiling import REFERENCE, profile
+    from pipeline.latency.table import network_key
     from pipeline.latency_stats import by_key
     from pipeline.measure import TimingProtocol
     from pipeline.workspace import table_to_write
@@ -119,6 +123,7 @@ def latency(setting: str, teller: Teller) -> None:
         path = table_to_write(target)
         for old in (path, path.with_suffix(".model.json")):
             old.unlink(missing_ok=True)
+        teller.found(table=str(path.resolve()))
         record = profile(
             space,
             target,
@@ -131,7 +136,6 @@ def latency(setting: str, teller: Teller) -> None:
             progress=teller.progress("measuring"),
         )
         teller.found(
-            table=str(path.resolve()),
             seconds=record.seconds,
             operators=record.operators,
             method=record.calibration.method,
@@ -141,7 +145,12 @@ def latency(setting: str, teller: Teller) -> None:
         )
         teller.doing("setting predicted against measured")
         model = LatencyModel.read(target)
-        visits = by_key(read_journal(path)[1])
+        made = read_journal(path)[1]
+    visits = by_key(made)
+    reference = published(REFERENCE, resolution=RESOLUTION, num_classes=CLASSES)
+    teller.found(
+        meanwhile=meanwhile(made), cream_14=host_and_device(visits[network_key(reference)])
+    )
     truth = Truth.of(held_out, visits)
     predicted_ms, std_ms = model.predict_batch(space, encode(space, held_out), CLASSES)
     flops_ms = line(record.calibration, held_out)
@@ -163,6 +172,31 @@ def latency(setting: str, teller: Teller) -> None:
         f"{told.flops_kendall_tau:.3f}), noise of the truth {told.split_half_percent:.2f} %; "
         f"cream-14 takes {record.reference_latency_ms:.3f} ms",
     )
+
+
+def meanwhile(visits: Sequence[Visit]) -> dict[str, Any]:
+    """What the GPU did at the end of each visit: extremes, and how often its clock was held down.
+
+    Empty where nothing was read of it.
+    """
+    states = [visit.state.gpu for visit in visits if visit.state and visit.state.gpu]
+    told: dict[str, Any] = {}
+    for field in ("clock_sm_mhz", "clock_memory_mhz", "temperature_c", "power_w"):
+        figures = [figure for state in states if (figure := getattr(state, field)) is not None]
+        if figures:
+            told[field] = {"least": min(figures), "most": max(figures)}
+    reasons = Counter(reason for state in states for reason in state.slowdown_reasons or ())
+    return told | {"visits": len(states), "slowdown_reasons": dict(reasons)} if states else {}
+
+
+def host_and_device(visits: Sequence[Visit]) -> dict[str, float]:
+    """The fastest run of a subject as the host saw it, and by the device's own clock."""
+    kinds = {"host_ms": "samples_ms", "device_ms": "device_ms", "enqueue_ms": "enqueue_ms"}
+    runs = {
+        name: [run for visit in visits for run in getattr(visit, field)]
+        for name, field in kinds.items()
+    }
+    return {name: min(taken) for name, taken in runs.items() if taken}
 
 
 def parity(setting: str, teller: Teller) -> None:

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.gpu_state import GpuState
+from pipeline.latency_stats import Visit
+from pipeline.machine_state import MachineState
+
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ROOT / "benchmarks"
 FEW = (
@@ -224,7 +228,8 @@ def test_parts_are_chosen_by_name_or_kind(gpu_check):
     assert len(set(names)) == len(names)
     chosen = gpu_check.chosen_parts(parts, "environment, parity,latency:tensorrt-fp16-b1")
     kinds = [one.name.partition(":")[0] for one in chosen]
-    assert kinds == ["environment", *["parity"] * 7, "latency"]
+    everything = [one.name.partition(":")[0] for one in parts]
+    assert kinds == ["environment", *["parity"] * everything.count("parity"), "latency"]
     with pytest.raises(ValueError, match="no part speed; there are environment, conformance"):
         gpu_check.chosen_parts(parts, "speed,parity")
     with pytest.raises(ValueError, match="no part"):
@@ -259,6 +264,39 @@ def test_a_suite_is_that_of_its_runtime_alone(monkeypatch):
     assert {name: suites.owner(Path(name)) for name in owners} == owners
 
 
+def test_what_the_gpu_did_meanwhile_is_told(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    targets = importlib.import_module("gpu_check_targets")
+    states = [
+        GpuState(clock_sm_mhz=1980, power_w=301.5, slowdown_reasons=()),
+        GpuState(clock_sm_mhz=1410, power_w=699.0, slowdown_reasons=("power limit",)),
+        GpuState(),
+        None,
+    ]
+    visits = [
+        Visit(
+            sweep=sweep,
+            key="net",
+            samples_ms=(2.0 + sweep, 3.0),
+            control_before_ms=(1.0,),
+            control_after_ms=(1.0,),
+            at="2026-01-01T00:00:00Z",
+            precision="fp16",
+            state=MachineState(gpu=state),
+            device_ms=(1.5, 1.25) if sweep else (),
+        )
+        for sweep, state in enumerate(states)
+    ]
+    assert targets.meanwhile(visits) == {
+        "clock_sm_mhz": {"least": 1410, "most": 1980},
+        "power_w": {"least": 301.5, "most": 699.0},
+        "visits": 3,
+        "slowdown_reasons": {"power limit": 1},
+    }
+    assert targets.meanwhile(visits[3:]) == {}
+    assert targets.host_and_device(visits) == {"host_ms": 2.0, "device_ms": 1.25}
+
+
 def test_what_is_no_number_is_a_word(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     parts = importlib.import_module("gpu_check_parts")
@@ -269,6 +307,21 @@ def test_what_is_no_number_is_a_word(monkeypatch, tmp_path):
         "tau": "nan",
         "rows": [{"ms": "inf", "mhz": 1.5}],
     }
+
+
+@pytest.mark.parametrize(
+    ("chosen", "verdict", "reason"),
+    [("in_one_line", "ok", "1 passed"), ("no_such_test", "cannot run", "no test was chosen")],
+)
+def test_pytest_runs_apart(monkeypatch, tmp_path, chosen, verdict, reason):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    suites = importlib.import_module("gpu_check_suites")
+    parts = importlib.import_module("gpu_check_parts")
+    told = tmp_path / "parts" / "one.json"
+    suites.run_tests([ROOT / "tests/test_gpu.py"], ["-k", chosen], parts.Teller(told, quick=True))
+    found = json.loads(told.read_text())
+    assert (found["verdict"], found["reason"]) == (verdict, reason)
+    assert (tmp_path / "parts" / "one.xml").is_file()
 
 
 def test_what_pytest_reports_is_counted_by_suite(monkeypatch, tmp_path):
