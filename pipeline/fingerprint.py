@@ -136,15 +136,28 @@ _ORT = ("onnxruntime", "onnxruntime-gpu")
 """Both install one module; where both are, either may be the one that is loaded."""
 _CUDNN = ("nvidia-cudnn-cu12", "nvidia-cudnn-cu13")
 _CUDA_CALLS = ("pycuda", "cuda-python", "cuda-bindings")
-_TENSORRT = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13")
+_TENSORRT = (
+    "tensorrt",
+    "tensorrt-cu12",
+    "tensorrt-cu13",
+    "tensorrt-cu12-bindings",
+    "tensorrt-cu13-bindings",
+)
+_TENSORRT_RTX = (
+    "tensorrt-rtx-cu12-bindings",
+    "tensorrt-rtx-cu13-bindings",
+    # Carries the library that both of its runtimes load.
+    "onnxruntime-ep-nv-tensorrt-rtx-cu13",
+)
 
 RUNTIMES: Mapping[str, Needs] = {
     "onnxruntime": Needs(_ORT, gpu=False),
     "onnxruntime_cuda": Needs((*_ORT, *_CUDNN), gpu=True),
     "onnxruntime_tensorrt": Needs((*_ORT, *_TENSORRT), gpu=True),
+    "onnxruntime_tensorrt_rtx": Needs((*_ORT, *_TENSORRT_RTX), gpu=True),
     "openvino": Needs(("openvino",), gpu=False),
     "tensorrt": Needs((*_TENSORRT, *_CUDA_CALLS), gpu=True),
-    "tensorrt_rtx": Needs(("tensorrt-rtx", *_CUDA_CALLS), gpu=True),
+    "tensorrt_rtx": Needs((*_TENSORRT_RTX, *_CUDA_CALLS), gpu=True),
 }
 EXPORTER = ("torch", "onnxscript")
 """These write the graph that is measured, so they matter to every runtime."""

@@ -7,25 +7,17 @@ which any run can make again, go to the cache.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import platformdirs
-
+from pipeline.cache_folder import CACHE_VARIABLE as CACHE_VARIABLE
+from pipeline.cache_folder import cache_dir as cache_dir
 from pipeline.device import HOST, Target, host_slug
 
-CACHE_VARIABLE = "CREAM_PIPELINE_CACHE"
 _PACKAGE = Path(__file__).resolve().parent
 _SHIPPED = (_PACKAGE / "shipped", _PACKAGE.parent)
 TABLES = "latency_tables"
 PROFILES = "profiles"
 RUNS = "runs"
-
-
-def cache_dir() -> Path:
-    """Folder for what can be made again: data sets, exported operators."""
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given) if given else Path(platformdirs.user_cache_dir("cream-pipeline"))
 
 
 def run_dir(name: str) -> Path:

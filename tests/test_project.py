@@ -122,12 +122,20 @@ def _imported(path: Path) -> set[str]:
 
 def test_the_extras_are_those_the_documents_name():
     extras = set(PROJECT["project"]["optional-dependencies"])
-    assert extras == {"data", "dev", "openvino", "parquet", "tensorrt"}
+    assert extras == {
+        "cuda",
+        "data",
+        "dev",
+        "openvino",
+        "parquet",
+        "tensorrt",
+        "tensorrt-rtx",
+    }
     named = {
         extra
         for path, text in text_files()
         if path.suffix == ".md"
-        for extra in re.findall(r"\.\[(\w+)\]|cream-pipeline\[(\w+)\]", text)
+        for extra in re.findall(r"\.\[([\w-]+)\]|cream-pipeline\[([\w-]+)\]", text)
     }
     assert {name for pair in named for name in pair if name} <= extras
 
