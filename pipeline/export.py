@@ -1,13 +1,15 @@
-"""Networks and operators as ONNX files, and how far the files are from what they were made of.
+"""Networks and operators as files, and how far the files are from what they were made of.
 
-One self-contained `model.onnx` a folder: opset 20, weights inside, input `input`, output `logits`
-(`output` for an operator that is no classifier), batch norm folded into the convolutions.
+A folder holds one self-contained `model.onnx`: opset 20, weights inside, input `input`, output
+`logits` (`output` for an operator that is no classifier), batch norm folded into the convolutions.
+Where it is asked for, `model.pt2` is the same network as a program of PyTorch's own.
 """
 
 from __future__ import annotations
 
 import copy
 import difflib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +23,14 @@ from torch import Tensor, nn
 from pipeline.cost import architecture_cost
 from pipeline.errors import ExportError, UnknownNameError
 from pipeline.files import digest_of_file, storage_errors, write_atomic
+from pipeline.model_files import FP32, PROGRAM
 from pipeline.network import Network
 from pipeline.onnx_names import name_by_place
 from pipeline.operator_spec import OperatorSpec
 from pipeline.operators import build_operator, imitate_training, initialise, seeded
 from pipeline.records import ExportedModel, Parity, Preprocessing
 
-MODEL_FILE = "model.onnx"
+MODEL_FILE = FP32
 INPUT = "input"
 LOGITS = "logits"
 OPSET = 20
@@ -35,13 +38,14 @@ RANDOM_SEED = 0
 _PARITY_BATCH = 32
 
 
-def export_operator(spec: OperatorSpec, into: Path, *, batch: int) -> Path:
+def export_operator(spec: OperatorSpec, into: Path, *, batch: int, file: str = FP32) -> Path:
     """Exports one operator with random weights.
 
     Args:
         spec: Any kind, stem and tail included.
-        into: Folder for `model.onnx`.
+        into: Folder for the file.
         batch: Images a call.
+        file: `model.onnx` or `model.pt2`.
 
     Returns:
         The folder.
@@ -56,16 +60,19 @@ def export_operator(spec: OperatorSpec, into: Path, *, batch: int) -> Path:
         imitate_training(operator)
     output = LOGITS if spec.kind == "tail" else "output"
     shape = (spec.in_channels, spec.resolution, spec.resolution)
+    if file == PROGRAM:
+        return _write_program(operator, spec.key, shape, batch, into)
     return _write(_onnx_of(operator, spec.key, shape, batch, output), into)
 
 
-def export_network(network: Network, into: Path, *, batch: int | None) -> Path:
+def export_network(network: Network, into: Path, *, batch: int | None, file: str = FP32) -> Path:
     """Exports a network with the weights it has, and its architecture in the file's metadata.
 
     Args:
         network: Exported as in evaluation; left exactly as it is.
-        into: Folder for `model.onnx`.
+        into: Folder for the file.
         batch: Images a call; None for any number.
+        file: `model.onnx` or `model.pt2`.
 
     Returns:
         The folder.
@@ -76,22 +83,31 @@ def export_network(network: Network, into: Path, *, batch: int | None) -> Path:
     """
     architecture = network.architecture
     shape = (3, architecture.resolution, architecture.resolution)
+    if file == PROGRAM:
+        return _write_program(network, architecture.label, shape, batch, into)
     model = _onnx_of(network, architecture.label, shape, batch, LOGITS)
     model.metadata_props.add(key="architecture", value=architecture.model_dump_json())
     return _write(model, into)
 
 
 def export_timm(
-    name: str, into: Path, *, resolution: int, num_classes: int, batch: int | None
+    name: str,
+    into: Path,
+    *,
+    resolution: int,
+    num_classes: int,
+    batch: int | None,
+    file: str = FP32,
 ) -> Path:
     """Exports a network of timm with random weights, to compare with.
 
     Args:
         name: timm's name, e.g. `mobilenetv3_small_100`.
-        into: Folder for `model.onnx`.
+        into: Folder for the file.
         resolution: Side of the input in pixels.
         num_classes: Outputs of the classifier.
         batch: Images a call; None for any number.
+        file: `model.onnx` or `model.pt2`.
 
     Returns:
         The folder.
@@ -109,7 +125,10 @@ def export_timm(
     with seeded(RANDOM_SEED):
         network = timm.create_model(name, pretrained=False, num_classes=num_classes)
         imitate_training(network)
-    return _write(_onnx_of(network, name, (3, resolution, resolution), batch, LOGITS), into)
+    shape = (3, resolution, resolution)
+    if file == PROGRAM:
+        return _write_program(network, name, shape, batch, into)
+    return _write(_onnx_of(network, name, shape, batch, LOGITS), into)
 
 
 def measure_parity(network: Network, onnx_file: Path, images: Tensor, data: str) -> Parity:
@@ -203,6 +222,29 @@ def describe_export(
         parity=parity,
         preprocessing=preprocessing,
     )
+
+
+def _write_program(
+    module: nn.Module, name: str, shape: tuple[int, int, int], batch: int | None, into: Path
+) -> Path:
+    """Writes what `torch.export.load` reads, without anything of this machine."""
+    images = torch.zeros((batch or 2, *shape))
+    try:
+        program = torch.export.export(
+            _evaluation_copy(module),
+            (images,),
+            dynamic_shapes=None if batch else ({0: torch.export.Dim("batch")},),
+        )
+        for part in program.graph_module.modules():
+            for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+                node.meta.pop("stack_trace", None)  # lines of local files
+        program.example_inputs = None
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer)
+    except (RuntimeError, ValueError) as error:
+        raise ExportError(f"{name}: does not export to PyTorch: {_first_line(error)}") from error
+    write_atomic(into / PROGRAM, buffer.getvalue())
+    return into
 
 
 def _onnx_of(

@@ -2,8 +2,9 @@
 
 Latency does not depend on what the weights are, so one export serves all measurements of an
 operator. The cache is keyed by what decides the file's content: the operator or architecture, the
-batch, and the versions of the exporter. Files appear whole or not at all; a kill loses at most the
-exports that were under way.
+batch, and the versions of the exporter. Files of other precisions are made of `model.onnx` when
+they are first asked for, calibrated on noise, and lie beside it. Files appear whole or not at all;
+a kill loses at most the exports that were under way.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -21,12 +22,14 @@ from pathlib import Path
 import torch
 
 from pipeline.device import usable_cores
-from pipeline.errors import ExportError
-from pipeline.export import MODEL_FILE, RANDOM_SEED, export_network, export_operator, export_timm
+from pipeline.errors import ExportError, UnknownNameError
+from pipeline.export import RANDOM_SEED, export_network, export_operator, export_timm
 from pipeline.files import digest_of
+from pipeline.model_files import FP32, KINDS, PROGRAM
 from pipeline.network import build_network
 from pipeline.operator_spec import OperatorSpec
 from pipeline.operators import imitate_training, seeded
+from pipeline.precision import make_file, noise_for
 from pipeline.progress import Progress, silent
 from pipeline.space import Architecture
 from pipeline.workspace import cache_dir
@@ -60,59 +63,80 @@ class TimmNetwork:
 ExportJob = OperatorSpec | Architecture | TimmNetwork
 
 
-def cached_operator(spec: OperatorSpec, *, batch: int) -> Path:
-    """Folder with the operator's `model.onnx`, exported if it is not there yet.
+def cached_operator(spec: OperatorSpec, *, batch: int, file: str = FP32) -> Path:
+    """Folder with a file of the operator (`pipeline.model_files`), made if it is not there yet.
 
     Raises:
-        ExportError: The exporter refuses it.
+        ExportError: The operator cannot be had as such a file.
+        UnknownNameError: There is no such kind of file.
         StorageError: The file cannot be written.
     """
-    folder = _folder(spec, batch)
-    return folder if _is_there(folder) else export_operator(spec, folder, batch=batch)
+    return _cached(
+        _folder(spec, batch),
+        file,
+        lambda folder, exported: export_operator(spec, folder, batch=batch, file=exported),
+    )
 
 
-def cached_network(architecture: Architecture, *, batch: int | None) -> Path:
-    """Folder with `model.onnx` of a network with random weights (seed 0).
+def cached_network(architecture: Architecture, *, batch: int | None, file: str = FP32) -> Path:
+    """Folder with a file of a network with random weights (seed 0).
 
     The file knows nothing of the architecture's name: equal architectures share it.
 
     Raises:
-        ExportError: The exporter refuses it.
+        ExportError: The network cannot be had as such a file.
+        UnknownNameError: There is no such kind of file.
         StorageError: The file cannot be written.
     """
-    folder = _folder(architecture, batch)
-    if _is_there(folder):
-        return folder
-    network = build_network(architecture.model_copy(update={"name": None}), seed=RANDOM_SEED)
-    with seeded(RANDOM_SEED):
-        imitate_training(network)
-    return export_network(network, folder, batch=batch)
+
+    def export(folder: Path, exported: str) -> None:
+        network = build_network(architecture.model_copy(update={"name": None}), seed=RANDOM_SEED)
+        with seeded(RANDOM_SEED):
+            imitate_training(network)
+        export_network(network, folder, batch=batch, file=exported)
+
+    return _cached(_folder(architecture, batch), file, export)
 
 
-def cached_timm(network: TimmNetwork, *, batch: int | None) -> Path:
-    """Folder with `model.onnx` of a timm network with random weights.
+def cached_timm(network: TimmNetwork, *, batch: int | None, file: str = FP32) -> Path:
+    """Folder with a file of a timm network with random weights.
 
     Raises:
-        UnknownNameError: timm has no such network.
-        ExportError: The exporter refuses it.
+        UnknownNameError: timm has no such network, or there is no such kind of file.
+        ExportError: The network cannot be had as such a file.
         StorageError: The file cannot be written.
     """
-    folder = _folder(network, batch)
-    if _is_there(folder):
-        return folder
-    return export_timm(
-        network.name,
-        folder,
-        resolution=network.resolution,
-        num_classes=network.num_classes,
-        batch=batch,
+    return _cached(
+        _folder(network, batch),
+        file,
+        lambda folder, exported: export_timm(
+            network.name,
+            folder,
+            resolution=network.resolution,
+            num_classes=network.num_classes,
+            batch=batch,
+            file=exported,
+        ),
     )
+
+
+def _cached(folder: Path, file: str, export: Callable[[Path, str], object]) -> Path:
+    if file not in KINDS:
+        raise UnknownNameError.of("file of a model", file, KINDS)
+    exported = PROGRAM if file == PROGRAM else FP32
+    if not (folder / file).is_file():
+        if not (folder / exported).is_file():
+            export(folder, exported)
+        if file != exported:
+            make_file(folder, file, noise_for(folder))
+    return folder
 
 
 def export_all(
     jobs: Sequence[ExportJob],
     *,
     batch: int,
+    file: str = FP32,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> list[Path]:
@@ -121,6 +145,7 @@ def export_all(
     Args:
         jobs: Operators, architectures and networks of timm; may repeat.
         batch: Images a call.
+        file: Which file of each (`pipeline.model_files`).
         workers: Processes; at most two where None, since each holds PyTorch in memory.
         progress: Told after every export.
 
@@ -129,33 +154,38 @@ def export_all(
 
     Raises:
         ExportError: The exporter refuses one (named in the message), or a process died.
-        UnknownNameError: timm has no network of a name.
+        UnknownNameError: timm has no network of a name, or there is no such kind of file.
         StorageError: A file cannot be written.
     """
     folders = [_folder(job, batch) for job in jobs]
     distinct = dict(zip(folders, jobs, strict=True))
-    missing = [job for folder, job in distinct.items() if not _is_there(folder)]
+    missing = [job for folder, job in distinct.items() if not (folder / file).is_file()]
     done = len(distinct) - len(missing)
     workers = min(2, usable_cores()) if workers is None else workers
     progress(done, len(distinct), "in the cache")
     if len(missing) <= _FEW or workers == 1:
         for number, job in enumerate(missing, start=done + 1):
-            _export(job, batch)
+            _export(job, batch, file)
             progress(number, len(distinct), _label(job))
     else:
-        _export_in_parallel(missing, batch, workers, progress, done)
+        _export_in_parallel(missing, batch, file, workers, progress, done)
     return folders
 
 
 def _export_in_parallel(
-    jobs: Sequence[ExportJob], batch: int, workers: int, progress: Progress, done: int
+    jobs: Sequence[ExportJob],
+    batch: int,
+    file: str,
+    workers: int,
+    progress: Progress,
+    done: int,
 ) -> None:
     total = done + len(jobs)
     with ProcessPoolExecutor(
         min(workers, len(jobs)), multiprocessing.get_context("spawn"), _start_worker
     ) as pool:
         futures: dict[Future[None], ExportJob] = {
-            pool.submit(_export, job, batch): job for job in jobs
+            pool.submit(_export, job, batch, file): job for job in jobs
         }
         try:
             for number, future in enumerate(as_completed(futures), start=done + 1):
@@ -183,13 +213,13 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _export(job: ExportJob, batch: int) -> None:
+def _export(job: ExportJob, batch: int, file: str) -> None:
     if isinstance(job, OperatorSpec):
-        cached_operator(job, batch=batch)
+        cached_operator(job, batch=batch, file=file)
     elif isinstance(job, Architecture):
-        cached_network(job, batch=batch)
+        cached_network(job, batch=batch, file=file)
     else:
-        cached_timm(job, batch=batch)
+        cached_timm(job, batch=batch, file=file)
 
 
 def _label(job: ExportJob) -> str:
@@ -209,7 +239,3 @@ def _stem(job: ExportJob) -> str:
         return f"timm-{job.name}-r{job.resolution}-c{job.num_classes}"
     # The one-line form of a deep network is longer than a file's name may be.
     return f"{job.space}-r{job.resolution}-{digest_of(job.short)[:16]}"
-
-
-def _is_there(folder: Path) -> bool:
-    return (folder / MODEL_FILE).is_file()
