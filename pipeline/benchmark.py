@@ -1,26 +1,33 @@
-"""Benchmarks: models timed side by side on a target, in one interleaved campaign."""
+"""Benchmarks: models timed side by side on targets, in one interleaved campaign."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from pipeline.architecture_file import published, published_models
-from pipeline.campaign import CONTROL_NETWORK, Campaign, run_campaign
+from pipeline.bench import Course
+from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult, DeviceTiming, TargetTiming
+from pipeline.campaign import CONTROL_NETWORK, Campaign, run_campaigns
 from pipeline.cost import architecture_cost
 from pipeline.device import Target
-from pipeline.errors import UsageError
+from pipeline.engines import engine_environment
+from pipeline.errors import MeasurementError, UsageError
 from pipeline.export import RANDOM_SEED
 from pipeline.export_cache import TimmNetwork, cached_network, cached_timm, export_all
-from pipeline.fingerprint import environment
+from pipeline.latency_stats import Visit, reduce_visits
 from pipeline.measure import TimingProtocol
 from pipeline.progress import Progress, silent
-from pipeline.records import BenchmarkRecord, BenchmarkResult, LatencyPrediction
+from pipeline.records import LatencyPrediction
+from pipeline.runtimes import TransferTime, model_file, tells_layer_times
 from pipeline.space import Architecture
+from pipeline.worker import MeasuringProcess
 
 RANDOM = f"random (seed {RANDOM_SEED})"
+_WARM_RUNS, _PROFILED_RUNS = 5, 30
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class BenchmarkSubject:
         weights: Where its weights are from.
         architecture: None for networks that are not of a search space.
         predicted: What the table says, where one can.
+        notes: What a reader of its times must know.
         is_reference: Whether it is only there to compare with.
     """
 
@@ -42,57 +50,112 @@ class BenchmarkSubject:
     architecture: Architecture | None
     predicted: LatencyPrediction | None = None
     is_reference: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def benchmark(
-    subjects: Sequence[BenchmarkSubject],
-    target: Target,
+    groups: Mapping[Target, Sequence[BenchmarkSubject]],
     *,
     protocol: TimingProtocol,
-    journal: Path,
+    folder: Path,
     seed: int = 0,
     progress: Progress = silent,
 ) -> BenchmarkRecord:
-    """Times models interleaved with each other and with the control network.
+    """Times models interleaved with each other and with the control network, over all targets.
+
+    Then each model that is no reference is profiled by blocks, in a run of its own, where its
+    runtime can.
 
     Args:
-        subjects: The models, of distinct names.
-        target: Where they run.
+        groups: The models, of distinct names, by target; the first target is the main one.
         protocol: How they are timed.
-        journal: Where each visit is kept; a benchmark that was killed goes on there.
+        folder: Where each visit is kept, a journal a target; a benchmark that was killed goes on
+            there.
         seed: Decides the order of visits.
         progress: Told after each visit.
 
     Raises:
-        UsageError: Two subjects have the same name.
-        UnavailableError: The target cannot be measured here.
-        MeasurementError: The measuring process died, or no subject could be measured.
+        UsageError: Two models have the same name.
+        UnavailableError: The first target cannot be measured here; another is a row with its
+            reason.
+        MeasurementError: No model could be measured on the first target.
         StorageError: A file cannot be written; what was measured is kept.
     """
     start = time.monotonic()
-    names = [subject.name for subject in subjects]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(f"two models are called {twice[0]!r}; names tell results apart")
-    control = export_all([published(CONTROL_NETWORK)], batch=target.batch)[0]
-    campaign = run_campaign(
+    for subjects in groups.values():
+        names = [subject.name for subject in subjects]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise UsageError(f"two models are called {twice[0]!r}; names tell results apart")
+    courses = [_course(target, subjects, folder) for target, subjects in groups.items()]
+    campaigns = dict(
+        zip(
+            groups,
+            run_campaigns(courses, protocol, seed=seed, skip_refused=True, progress=progress),
+            strict=True,
+        )
+    )
+    main = next(iter(campaigns.values()))
+    if main.control is None:
+        raise MeasurementError("; ".join(dict.fromkeys(main.failed.values())))
+    layers = {
+        target: _layers(target, groups[target], found, progress)
+        for target, found in campaigns.items()
+    }
+    return BenchmarkRecord(
+        results=tuple(
+            _result(subject, target, campaigns[target], layers[target].get(subject.name, {}))
+            for target, subjects in groups.items()
+            for subject in subjects
+        ),
+        protocol=protocol,
+        control=main.control,
+        steadiness=main.steadiness,
+        others={
+            target.name: TargetTiming(
+                control=found.control,
+                steadiness=found.steadiness,
+                environment=engine_environment(target.runtime),
+            )
+            for target, found in list(campaigns.items())[1:]
+            if found.control is not None and found.steadiness is not None
+        },
+        seconds=time.monotonic() - start,
+        environment=engine_environment(next(iter(groups)).runtime),
+    )
+
+
+def _course(target: Target, subjects: Sequence[BenchmarkSubject], folder: Path) -> Course:
+    (control,) = export_all(
+        [published(CONTROL_NETWORK)], batch=target.batch, file=model_file(target)
+    )
+    return Course(
+        target,
         {subject.name: subject.model for subject in subjects},
         control,
-        target,
-        protocol,
-        journal,
-        seed=seed,
-        skip_refused=True,
-        progress=progress,
+        folder / f"visits-{target.setting}.jsonl",
     )
-    return BenchmarkRecord(
-        results=tuple(_result(subject, target, campaign) for subject in subjects),
-        protocol=protocol,
-        control=campaign.control,
-        steadiness=campaign.steadiness,
-        seconds=time.monotonic() - start,
-        environment=environment(),
-    )
+
+
+def _layers(
+    target: Target, subjects: Sequence[BenchmarkSubject], found: Campaign, progress: Progress
+) -> dict[str, dict[str, float]]:
+    """The time of each block of those models that are no references, where the runtime tells."""
+    profiled = [
+        subject
+        for subject in subjects
+        if subject.architecture and not subject.is_reference and subject.name in found.stats
+    ]
+    if not profiled or not tells_layer_times(target.runtime):
+        return {}
+    layers = {}
+    with MeasuringProcess(target) as process:
+        for number, subject in enumerate(profiled, start=1):
+            layers[subject.name] = process.layer_times(
+                subject.name, subject.model, warm_runs=_WARM_RUNS, runs=_PROFILED_RUNS
+            )
+            progress(number, len(profiled), f"blocks of {subject.name}")
+    return layers
 
 
 def nearest_published(architecture: Architecture) -> Architecture:
@@ -118,7 +181,7 @@ def reference_subject(
         model = published(name, resolution=resolution, num_classes=num_classes)
         return random_subject(model, target, is_reference=True)
     network = TimmNetwork(name, resolution, num_classes)
-    folder = cached_timm(network, batch=target.batch)
+    folder = cached_timm(network, batch=target.batch, file=model_file(target))
     return BenchmarkSubject(name, folder, RANDOM, None, is_reference=True)
 
 
@@ -134,13 +197,15 @@ def random_subject(
     Raises:
         ExportError: It does not export.
     """
-    folder = cached_network(architecture, batch=target.batch)
+    folder = cached_network(architecture, batch=target.batch, file=model_file(target))
     return BenchmarkSubject(
         architecture.label, folder, RANDOM, architecture, predicted, is_reference
     )
 
 
-def _result(subject: BenchmarkSubject, target: Target, campaign: Campaign) -> BenchmarkResult:
+def _result(
+    subject: BenchmarkSubject, target: Target, campaign: Campaign, layers_ms: dict[str, float]
+) -> BenchmarkResult:
     cost = architecture_cost(subject.architecture) if subject.architecture else None
     stats = campaign.stats.get(subject.name)
     visits = campaign.visits.get(subject.name, [])
@@ -157,5 +222,31 @@ def _result(subject: BenchmarkSubject, target: Target, campaign: Campaign) -> Be
         samples_ms=tuple(sample for visit in visits for sample in visit.samples_ms),
         predicted_ms=subject.predicted,
         is_reference=subject.is_reference,
+        device=_device_timing(visits, campaign.transfers.get(subject.name)),
+        notes=(*subject.notes, *campaign.notes.get(subject.name, ())),
+        layers_ms=layers_ms,
         error=campaign.failed.get(subject.name),
     )
+
+
+def _device_timing(visits: Sequence[Visit], transfer: TransferTime | None) -> DeviceTiming | None:
+    if not visits or not all(visit.device_ms for visit in visits):
+        return None
+    on_device = [visit.model_copy(update={"samples_ms": visit.device_ms}) for visit in visits]
+    states = [visit.state.gpu for visit in visits if visit.state and visit.state.gpu]
+    reasons = [reason for state in states for reason in state.slowdown_reasons or ()]
+    return DeviceTiming(
+        compute_ms=reduce_visits(on_device),
+        enqueue_ms=median([time_ms for visit in visits for time_ms in visit.enqueue_ms]),
+        to_device_ms=transfer.to_device_ms if transfer else None,
+        to_host_ms=transfer.to_host_ms if transfer else None,
+        clock_sm_mhz=_range(state.clock_sm_mhz for state in states),
+        temperature_c=_range(state.temperature_c for state in states),
+        power_w=_range(state.power_w for state in states),
+        slowdown_reasons=tuple(dict.fromkeys(reasons)),
+    )
+
+
+def _range(values: Iterable[float | None]) -> tuple[float, float] | None:
+    told = [value for value in values if value is not None]
+    return (min(told), max(told)) if told else None

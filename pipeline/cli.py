@@ -256,6 +256,10 @@ def export(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("exported"),
     batch: Annotated[int | None, typer.Option(min=1, help="Fix the batch; else dynamic.")] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="fp16: write that beside fp32. A recipe names its own, int8 too."),
+    ] = None,
     recipe: MaybeRecipe = None,
     overrides: Overrides = None,
     run: RunName = None,
@@ -269,21 +273,27 @@ def export(
         from pipeline.cli_models import export_architectures
 
         architectures = read_architectures(arch)
-        export_architectures(architectures, checkpoint, out, batch, as_json=json)
+        export_architectures(architectures, checkpoint, out, batch, precision or (), as_json=json)
     else:
         raise UsageError("export needs --arch or --recipe", hint="--arch cream-43 --out exported")
 
 
 @app.command(
     epilog="Example: python run_pipeline.py benchmark --arch cream-14 "
-    "--target host/onnxruntime-fp32-b1-t1"
+    "--target host/onnxruntime-fp32-b1-t1 --target host/openvino-fp32-b1-t1"
 )
 def benchmark(
     arch: Annotated[
         str | None,
         typer.Option(help="What to time: a published model, a JSON or JSON-lines file."),
     ] = None,
-    target: TargetName = HOST_TARGET,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="DEVICE/RUNTIME-PRECISION-bBATCH[-tTHREADS]; may repeat: targets are interleaved.",
+            show_default=HOST_TARGET,
+        ),
+    ] = None,
     sweeps: Annotated[int, typer.Option(min=3, help="Visits to each model.")] = 12,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs a visit, at least.")] = 16,
     recipe: MaybeRecipe = None,
@@ -291,7 +301,7 @@ def benchmark(
     run: RunName = None,
     json: Json = False,
 ) -> None:
-    """Time models on a target, interleaved: any architectures, or a recipe's exported winner."""
+    """Time models on targets, interleaved: any architectures, or a recipe's exported winner."""
     if recipe:
         _one("benchmark", recipe, overrides, run, json)
     elif arch:
@@ -299,7 +309,7 @@ def benchmark(
         from pipeline.cli_models import benchmark_architectures
 
         architectures = read_architectures(arch)
-        benchmark_architectures(architectures, target, sweeps, runs, as_json=json)
+        benchmark_architectures(architectures, target or [HOST_TARGET], sweeps, runs, as_json=json)
     else:
         raise UsageError("benchmark needs --arch or --recipe", hint="--arch cream-14")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline import runtimes, workspace
+from typing import Any, get_args
+
+from pipeline import engines, runtimes, workspace
 from pipeline.console import print_json, print_line, print_table
 from pipeline.cost import macs_range
-from pipeline.device import DeviceProfile
+from pipeline.device import DeviceProfile, Precision
 from pipeline.fingerprint import environment
 from pipeline.operator_spec import parse_choice
 from pipeline.space import check_resolution, get_space, space_names
@@ -15,10 +17,18 @@ from pipeline.yaml_file import read_yaml
 def list_devices(*, as_json: bool) -> None:
     """Prints what can run here, and why the rest cannot."""
     here = environment()
-    engines = {name: runtimes.find(name) for name in runtimes.names()}
-    found = [
-        {"name": name, "version": engine.version(), "unavailable": engine.unavailable()}
-        for name, engine in engines.items()
+    found: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "version": engines.version(name),
+            "unavailable": engines.unavailable(name),
+            "precisions": {
+                precision: file
+                for precision in get_args(Precision)
+                if (file := runtimes.find(name).reads(precision))
+            },
+        }
+        for name in runtimes.names()
     ]
     profiles = [read_yaml(path, DeviceProfile) for path in workspace.profile_files().values()]
     tables = [target.name for target in workspace.all_targets_with_tables()]
@@ -39,8 +49,16 @@ def list_devices(*, as_json: bool) -> None:
         print_line(f"{what}: {told}")
     print_table(
         "Runtimes on this machine",
-        ["runtime", "version", "can run"],
-        [[str(f["name"]), str(f["version"] or "-"), str(f["unavailable"] or "yes")] for f in found],
+        ["runtime", "version", "precisions", "can run"],
+        [
+            [
+                str(told["name"]),
+                str(told["version"] or "-"),
+                " ".join(told["precisions"]),
+                str(told["unavailable"] or "yes"),
+            ]
+            for told in found
+        ],
     )
     print_table(
         "Device profiles",

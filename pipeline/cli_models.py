@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from pipeline.benchmark_record import BenchmarkResult
 from pipeline.console import note, print_json, print_table, progress_bars
 from pipeline.device import Target
 from pipeline.errors import UsageError
 from pipeline.files import write_record
 from pipeline.measure import TimingProtocol
+from pipeline.runtimes import model_file
 from pipeline.space import Architecture
 
 _RECORD = "record.json"
@@ -22,15 +23,21 @@ def export_architectures(
     checkpoint: Path | None,
     out: Path,
     batch: int | None,
+    precisions: Sequence[str] = (),
     *,
     as_json: bool,
 ) -> None:
-    """Exports architectures and prints their parity with torch."""
+    """Exports architectures and prints their parity with torch, and their files."""
     from pipeline.exporting import export_models
 
     with progress_bars() as progress:
         record = export_models(
-            architectures, checkpoint, out, batch=batch, progress=progress("exporting")
+            architectures,
+            checkpoint,
+            out,
+            batch=batch,
+            precisions=precisions,
+            progress=progress("exporting"),
         )
     write_record(out / _RECORD, record)
     if as_json:
@@ -53,77 +60,107 @@ def export_architectures(
     ]
     columns = ["model", "file", "weights", "max abs", "max rel", "top-1 agreement %"]
     print_table("Exported, compared with torch", columns, rows)
+    print_table(
+        "Their files",
+        ["model", "file", "precision", "MB", "kind", "sha256"],
+        [
+            [
+                model.name,
+                file.file,
+                file.precision,
+                f"{file.size_bytes / 1e6:.2f}",
+                file.title,
+                file.sha256[:12],
+            ]
+            for model in record.models
+            for file in model.files
+        ],
+    )
 
 
 def benchmark_architectures(
     architectures: Sequence[Architecture],
-    target_name: str,
+    target_names: Sequence[str],
     sweeps: int,
     runs: int,
     *,
     as_json: bool,
 ) -> None:
-    """Times architectures with random weights and prints the statistics."""
+    """Times architectures with random weights on targets and prints the statistics."""
     from pipeline.benchmark import benchmark, random_subject
     from pipeline.export_cache import export_all
     from pipeline.prediction import predictions_of
 
-    target = Target.parse(target_name)
     labels = [architecture.label for architecture in architectures]
     if len(set(labels)) < len(labels):
         raise UsageError("two architectures have the same name; names tell results apart")
-    predictions, unusable = predictions_of(architectures, target)
-    if unusable:
-        note(f"without predictions: {unusable}")
+    groups = {}
     with progress_bars() as progress, tempfile.TemporaryDirectory() as scratch:
-        export_all(architectures, batch=target.batch, progress=progress("exporting"))
-        record = benchmark(
-            [
+        for target in map(Target.parse, dict.fromkeys(target_names)):
+            predictions, unusable = predictions_of(architectures, target)
+            if unusable:
+                note(f"{target.name}: without predictions: {unusable}")
+            export_all(
+                architectures,
+                batch=target.batch,
+                file=model_file(target),
+                progress=progress(f"exporting for {target.setting}"),
+            )
+            groups[target] = [
                 random_subject(architecture, target, predicted=predicted)
                 for architecture, predicted in zip(architectures, predictions, strict=True)
-            ],
-            target,
+            ]
+        record = benchmark(
+            groups,
             protocol=TimingProtocol(
                 sweeps=sweeps, min_sweeps=sweeps, runs=runs, max_runs=max(runs, 40)
             ),
-            journal=Path(scratch) / "visits.jsonl",
+            folder=Path(scratch),
             progress=progress("benchmarking"),
         )
     if as_json:
         print_json(record)
         return
-    print_table(
-        f"{target.name} (ms)",
-        [
-            "model",
-            "MMACs",
-            "typical",
-            "±",
-            "median",
-            "p90",
-            "p95",
-            "p99",
-            "CoV %",
-            "n",
-            "predicted",
-        ],
-        [_benchmark_row(result) for result in record.results],
-    )
+    for name in record.targets:
+        print_table(
+            f"{name} (ms)",
+            [
+                "model",
+                "computes in",
+                "MMACs",
+                "typical",
+                "±",
+                "images/s",
+                "median",
+                "p90",
+                "p95",
+                "p99",
+                "CoV %",
+                "n",
+                "predicted",
+            ],
+            [_benchmark_row(result) for result in record.results if result.target == name],
+        )
+    for result in record.results:
+        for words in (*result.notes, *(result.device.warnings if result.device else ())):
+            note(f"{result.name} on {result.target}: {words}")
 
 
-def _benchmark_row(result: Any) -> list[str]:
-    stats = result.latency_ms
-    if stats is None:
-        return [result.name, "-", f"failed: {result.error}", *["-"] * 8]
+def _benchmark_row(result: BenchmarkResult) -> list[str]:
+    stats, rate = result.latency_ms, result.images_per_second
+    if stats is None or rate is None:
+        return [result.name, "-", "-", f"failed: {result.error}", *["-"] * 9]
 
     def optional(value: float | None) -> str:
         return "-" if value is None else f"{value:.4f}"
 
     return [
         result.name,
+        result.precision_as_built or "-",
         "-" if result.macs is None else f"{result.macs / 1e6:.2f}",
         f"{stats.typical:.4f}",
         f"{stats.std:.4f}",
+        f"{rate:.0f}",
         optional(stats.median),
         optional(stats.p90),
         optional(stats.p95),

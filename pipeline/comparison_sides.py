@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult
 from pipeline.campaign import environment_of
 from pipeline.device import Target
 from pipeline.errors import TableError, UsageError
@@ -16,7 +17,6 @@ from pipeline.journal import read_journal
 from pipeline.latency.table import LAYERS
 from pipeline.latency_stats import MIN_SWEEPS, LatencyStats, Visit, by_key, reduce_visits
 from pipeline.record import Record
-from pipeline.records import BenchmarkRecord, BenchmarkResult
 from pipeline.workspace import run_dir, table_to_read
 
 Kind = Literal["table", "benchmark"]
@@ -147,11 +147,11 @@ def _of_record(given: str, path: Path) -> Measured:
             given=given,
             path=str(path),
             target=target,
-            failed={r.name: str(r.error) for r in record.results if r.latency_ms is None},
+            failed={_name(r, record): str(r.error) for r in record.results if r.latency_ms is None},
         ),
         control_ms=record.control.sweep_minima_ms,
-        stats={r.name: r.latency_ms for r in record.results if r.latency_ms is not None},
-        identity={result.name: _identity(result) for result in record.results},
+        stats={_name(r, record): r.latency_ms for r in record.results if r.latency_ms is not None},
+        identity={_name(result, record): _identity(result) for result in record.results},
         conditions={
             "target": target,
             "protocol": record.protocol.model_dump(mode="json"),
@@ -160,6 +160,12 @@ def _of_record(given: str, path: Path) -> Measured:
         environment=record.environment,
         runtime=settings[0].split("-")[0] if settings else "",
     )
+
+
+def _name(result: BenchmarkResult, record: BenchmarkRecord) -> str:
+    """A result's name; with its target, unless that is the record's main one."""
+    main = record.targets[0]
+    return result.name if result.target == main else f"{result.name} on {result.target}"
 
 
 def _identity(result: BenchmarkResult) -> dict[str, str | None]:

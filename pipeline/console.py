@@ -43,7 +43,7 @@ def own_standard_output() -> Iterator[None]:
     lasts, that goes to standard error.
     """
     ours = sys.stdout
-    if not isinstance(ours, io.TextIOWrapper) or ours.fileno() != 1:
+    if ours is not sys.__stdout__ or not isinstance(ours, io.TextIOWrapper):
         yield  # somebody collects what is printed
         return
     ours.flush()

@@ -79,16 +79,21 @@ def predict_architectures(
 
 
 def predictions_of(
-    architectures: Sequence[Architecture], target: Target
+    architectures: Sequence[Architecture], target: Target, *, allow_foreign: bool = False
 ) -> tuple[list[LatencyPrediction | None], str | None]:
     """What a target's table says of each architecture.
+
+    Args:
+        architectures: Of any spaces.
+        target: Whose table.
+        allow_foreign: Whether the table may be of another machine or of other software.
 
     Returns:
         A prediction for each, None where the table says nothing of it; and, where the table cannot
         be used at all, why.
     """
     try:
-        model = LatencyModel.read(target)
+        model = LatencyModel.read(target, allow_foreign=allow_foreign)
     except TableError as error:
         return [None] * len(architectures), error.message
     return [_prediction_or_none(model, architecture) for architecture in architectures], None

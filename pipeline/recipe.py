@@ -185,10 +185,18 @@ class ExportSection(_Section):
     Attributes:
         batch: Fixed batch size; left out, the batch is dynamic.
         parity_images: Real images on which the exported model is compared with its source.
+        precisions: What the model leaves in besides fp32, which it always does: fp16, int8. What a
+            target of the benchmark reads is written in any case.
+        calibration_images: Training images that int8 takes the ranges of activations from.
+        max_accuracy_drop_percent: Most percentage points of accuracy on search-validation that a
+            file may be behind fp32.
     """
 
     batch: int | None = Field(default=None, ge=1)
     parity_images: int = Field(default=256, ge=1)
+    precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = ("fp32",)
+    calibration_images: int = Field(default=256, ge=1)
+    max_accuracy_drop_percent: float = Field(default=1.0, ge=0)
 
 
 class BenchmarkSection(_Section):
@@ -197,10 +205,20 @@ class BenchmarkSection(_Section):
     Attributes:
         references: timm networks and published Cream models to compare with; the published
             Cream model nearest in MACs is always one.
+        targets: Where the model is timed besides the recipe's own target, interleaved; of this
+            machine.
     """
 
     references: tuple[str, ...] = ("mobilenetv3_small_100",)
+    targets: tuple[str, ...] = ()
     protocol: TimingProtocol = TimingProtocol(min_sweeps=12, runs=56, max_runs=56)
+
+    @field_validator("targets")
+    @classmethod
+    def _readable(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
+        for name in targets:
+            _check_target(name)
+        return targets
 
 
 class Recipe(_Section):
@@ -247,6 +265,11 @@ class Recipe(_Section):
         """Its target, then the others that have a limit."""
         limited = (self.limits.latencies_ms(self.target), self.limits.multiples(self.target))
         return tuple(dict.fromkeys([self.target, *limited[0], *limited[1]]))
+
+    @property
+    def benchmark_targets(self) -> tuple[str, ...]:
+        """Where the exported model is timed, its own target first."""
+        return tuple(dict.fromkeys([self.target, *self.benchmark.targets]))
 
 
 def recipe_names() -> tuple[str, ...]:

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from pipeline.benchmark_record import BenchmarkRecord
 from pipeline.device import Target
 from pipeline.encoding import Floats, Rows
 from pipeline.errors import UnknownNameError
 from pipeline.files import read_record
 from pipeline.fingerprint import environment
 from pipeline.latency.model import LatencyModel, model_path
+from pipeline.model_files import KINDS, files_of
 from pipeline.recipe import Recipe
 from pipeline.recipe_data import open_data
 from pipeline.records import (
-    BenchmarkRecord,
     ExportRecord,
     ProfileRecord,
     RetrainRecord,
@@ -52,7 +53,7 @@ def stages() -> tuple[Stage, ...]:
         ),
         Stage("verify", ("search",), _part("verify", "seed"), _verify),
         Stage("retrain", ("train", "verify"), _part("data", "retrain", "seed"), _retrain),
-        Stage("export", ("retrain",), _part("data", "export", "seed"), _export),
+        Stage("export", ("retrain",), _for_exporting, _export),
         Stage(
             "benchmark", ("profile", "retrain", "export"), _part("benchmark", "seed"), _benchmark
         ),
@@ -108,6 +109,13 @@ def _for_searching(recipe: Recipe) -> Mapping[str, Any]:
     settings = dict(_part("limits", "search", "score", "allow_foreign", "seed")(recipe))
     # Scores are the same with any number of workers.
     return {**settings, "score": {k: v for k, v in settings["score"].items() if k != "workers"}}
+
+
+def _for_exporting(recipe: Recipe) -> Mapping[str, Any]:
+    settings = dict(_part("data", "export", "seed")(recipe))
+    # What was asked for is what is written, whether for its own sake or for the benchmark.
+    export = {k: v for k, v in settings["export"].items() if k != "precisions"}
+    return {**settings, "export": export, "files": _exported_files(recipe)}
 
 
 def _part(*sections: str) -> Any:
@@ -224,19 +232,20 @@ def _export(context: StageContext) -> ExportRecord:
     import time
 
     from pipeline.export import check_parity, describe_export, export_network, measure_parity
+    from pipeline.exported_files import check_accuracy, describe_files, write_files
     from pipeline.network import build_network, load_checkpoint
 
     start = time.monotonic()
-    recipe = context.recipe
+    recipe, section = context.recipe, context.recipe.export
     trained = read_record(context.record_path("retrain"), RetrainRecord)
     name = f"{recipe.name}-{recipe.space.name}"
     architecture = trained.architecture.model_copy(update={"name": name})
     data = open_data(recipe).at(architecture.resolution)
     network = build_network(architecture, seed=recipe.seed)
     load_checkpoint(network, context.run / "retrain" / trained.checkpoint)
-    folder = export_network(network, context.folder, batch=recipe.export.batch)
+    folder = export_network(network, context.folder, batch=section.batch)
     onnx_file = folder / "model.onnx"
-    images = data.sample("search-validation", recipe.export.parity_images)
+    images = data.sample("search-validation", section.parity_images)
     parity = measure_parity(network, onnx_file, images, data.record.name)
     check_parity(parity, name)
     exported = describe_export(
@@ -247,33 +256,63 @@ def _export(context: StageContext) -> ExportRecord:
         parity=parity,
         preprocessing=data.record.preprocessing,
     )
+    files = _exported_files(recipe)
+    calibration = None
+    if any(KINDS[file].precision == "int8" for file in files):
+        calibration = data.sample("train", section.calibration_images).contiguous().numpy()
+    write_files(network, folder, files, batch=section.batch, calibration=calibration)
+    described = describe_files(folder, files, data)
+    check_accuracy(
+        described,
+        name,
+        max_drop_percent=section.max_accuracy_drop_percent,
+        calibration_images=section.calibration_images,
+    )
+    exported = exported.model_copy(
+        update={
+            "files": described,
+            "calibration_images": None if calibration is None else len(calibration),
+        }
+    )
     seconds = time.monotonic() - start
     return ExportRecord(models=(exported,), seconds=seconds, environment=environment())
 
 
+def _exported_files(recipe: Recipe) -> tuple[str, ...]:
+    from pipeline.runtimes import model_file
+
+    read = [model_file(Target.parse(name)) for name in recipe.benchmark_targets]
+    return files_of(recipe.export.precisions, read)
+
+
 def _benchmark(context: StageContext) -> BenchmarkRecord:
     from pipeline.benchmark import BenchmarkSubject, benchmark, nearest_published, reference_subject
+    from pipeline.prediction import predictions_of
 
-    recipe, target = context.recipe, Target.parse(context.recipe.target)
+    recipe = context.recipe
     exported = read_record(context.record_path("export"), ExportRecord).models[0]
     network = exported.architecture
-    model = LatencyModel.read(target, allow_foreign=recipe.allow_foreign)
-    winner = BenchmarkSubject(
-        name=exported.name,
-        model=context.run / "export",
-        weights=exported.weights,
-        architecture=network,
-        predicted=model.predict(network),
-    )
     names = dict.fromkeys([*recipe.benchmark.references, nearest_published(network).label])
-    references = [
-        reference_subject(name, network.resolution, network.num_classes, target) for name in names
-    ]
+    groups = {}
+    for target in map(Target.parse, recipe.benchmark_targets):
+        (predicted,), reason = predictions_of([network], target, allow_foreign=recipe.allow_foreign)
+        winner = BenchmarkSubject(
+            name=exported.name,
+            model=context.run / "export",
+            weights=exported.weights,
+            architecture=network,
+            predicted=predicted,
+            notes=(f"without a prediction: {reason}",) if reason else (),
+        )
+        references = [
+            reference_subject(name, network.resolution, network.num_classes, target)
+            for name in names
+        ]
+        groups[target] = [winner, *references]
     return benchmark(
-        [winner, *references],
-        target,
+        groups,
         protocol=recipe.benchmark.protocol,
-        journal=context.folder / "visits.jsonl",
+        folder=context.folder,
         seed=recipe.seed,
         progress=context.progress("benchmarking"),
     )

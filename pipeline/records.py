@@ -327,13 +327,40 @@ class Parity(Record):
     top1_agreement: float
 
 
+class ExportedFile(Record):
+    """One file of an exported model, and how it does on real images.
+
+    Attributes:
+        file: Name of the file, beside the model's `onnx`.
+        title: What kind of file it is, in words.
+        accuracy_percent: Top-1 on search-validation, as ONNX Runtime computes it on a CPU; None
+            where there were no images, and for files it does not run.
+        test_accuracy_percent: The same on test, reported and never used to decide.
+        agreement: Share of the images of search-validation with the same top class as in fp32, 0 to
+            1.
+        images: How many those were.
+    """
+
+    file: str
+    precision: str
+    title: str
+    sha256: str
+    size_bytes: int
+    accuracy_percent: float | None = None
+    test_accuracy_percent: float | None = None
+    agreement: float | None = None
+    images: int | None = None
+
+
 class ExportedModel(Record):
-    """One ONNX file and what is known about it.
+    """One network as ONNX and in other files, and what is known about it.
 
     Attributes:
         onnx: Path of the file, relative to the record's folder.
         weights: `checkpoint <file>`, or `random (seed n)`.
         batch: Fixed batch size; None where it is dynamic.
+        files: The ONNX file and those beside it; empty in records of earlier versions.
+        calibration_images: Images that int8 took its ranges from; None without int8.
     """
 
     name: str
@@ -349,49 +376,13 @@ class ExportedModel(Record):
     params: int
     parity: Parity
     preprocessing: Preprocessing | None
+    files: tuple[ExportedFile, ...] = ()
+    calibration_images: int | None = None
 
 
 class ExportRecord(Record):
     """Models were exported."""
 
     models: tuple[ExportedModel, ...]
-    seconds: float
-    environment: Environment
-
-
-class BenchmarkResult(Record):
-    """A model timed on a target, or the reason why it was not.
-
-    Attributes:
-        macs: None for networks that are not of a search space.
-        precision_as_built: What the runtime really computes in.
-        predicted_ms: What the table said beforehand, where one could.
-        is_reference: Whether it is only there to compare with.
-        samples_ms: Every timed run, in the order it was made.
-        error: Why there is no result; then `latency_ms` is None.
-    """
-
-    name: str
-    target: str
-    architecture: Architecture | None
-    macs: int | None
-    params: int | None
-    weights: str
-    precision_as_built: str | None
-    latency_ms: LatencyStats | None
-    n: int
-    samples_ms: tuple[float, ...]
-    predicted_ms: LatencyPrediction | None
-    is_reference: bool
-    error: str | None = None
-
-
-class BenchmarkRecord(Record):
-    """Models timed in one interleaved campaign."""
-
-    results: tuple[BenchmarkResult, ...]
-    protocol: TimingProtocol
-    control: LatencyStats
-    steadiness: Steadiness | None = None
     seconds: float
     environment: Environment

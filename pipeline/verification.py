@@ -34,6 +34,7 @@ from pipeline.records import (
     VerifiedCandidate,
     VerifyRecord,
 )
+from pipeline.runtimes import model_file
 from pipeline.space import Architecture
 from pipeline.steadiness import Steadiness, steadiness
 from pipeline.worker import MeasuringProcess
@@ -152,6 +153,7 @@ class _Bench:
         control, *models = export_all(
             [published(CONTROL_NETWORK), *architectures],
             batch=target.batch,
+            file=model_file(target),
             progress=self.export_progress,
         )
         return run_campaign(

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,7 +19,9 @@ from pipeline import runtimes
 from pipeline.burst import time_burst
 from pipeline.device import Target
 from pipeline.errors import PipelineError
-from pipeline.machine_state import MachineReader, context_switches
+from pipeline.fingerprint import RUNTIMES
+from pipeline.gpu_state import GpuReader
+from pipeline.machine_state import MachineReader, MachineState, context_switches
 
 
 class _Child:
@@ -30,6 +32,8 @@ class _Child:
         self._built = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         self._sessions: dict[str, runtimes.Session] = {}
         self._machine = MachineReader(_last_core())
+        on_gpu = target.runtime in RUNTIMES and RUNTIMES[target.runtime].gpu
+        self._gpu = stack.enter_context(closing(GpuReader.open())) if on_gpu else None
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         key = request["key"]
@@ -72,8 +76,12 @@ class _Child:
             "device_ms": [run.compute_ms for run in on_device],
             "enqueue_ms": [run.enqueue_ms for run in on_device],
             "interruptions": context_switches().involuntary - before,
-            "state": self._machine.read().model_dump(),
+            "state": self._state().model_dump(),
         }
+
+    def _state(self) -> MachineState:
+        state = self._machine.read()
+        return state.model_copy(update={"gpu": self._gpu.read()}) if self._gpu else state
 
     def _layer_times(self, request: dict[str, Any]) -> dict[str, float]:
         assert isinstance(self._runtime, runtimes.ProfilingRuntime)  # asked before

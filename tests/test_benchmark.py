@@ -13,18 +13,20 @@ from pipeline.benchmark import (
     random_subject,
     reference_subject,
 )
+from pipeline.benchmark_record import BenchmarkRecord
 from pipeline.cost import architecture_cost
 from pipeline.errors import MeasurementError, UnknownNameError, UsageError
 from pipeline.export_cache import cached_operator
 from pipeline.journal import read_journal
 from pipeline.operator_spec import parse_key
-from pipeline.records import BenchmarkRecord, LatencyPrediction
+from pipeline.records import LatencyPrediction
 from pipeline.space import Architecture, get_space
 from tests.tiny import CLASSES, QUICK, RESOLUTION, TARGET, networks
 
 pytestmark = pytest.mark.usefixtures("bench_dir")
 
-JOURNAL = Path("benchmark/visits.jsonl")
+FOLDER = Path("benchmark")
+JOURNAL = FOLDER / f"visits-{TARGET.setting}.jsonl"
 PREDICTED = LatencyPrediction(typical=0.1, std=0.01)
 
 
@@ -42,7 +44,7 @@ def a_broken_model() -> BenchmarkSubject:
 
 
 def run(*subjects: BenchmarkSubject) -> BenchmarkRecord:
-    return benchmark(subjects, TARGET, protocol=QUICK, journal=JOURNAL)
+    return benchmark({TARGET: subjects}, protocol=QUICK, folder=FOLDER)
 
 
 def test_models_are_timed_and_described() -> None:

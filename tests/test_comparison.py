@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats as distributions
 
 from pipeline import cli, comparison
+from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult
 from pipeline.campaign import environment_of
 from pipeline.comparison import CAMPAIGN_STD_PERCENT, ComparisonRecord, compare
 from pipeline.comparison_sides import ComparedSide, Measured, read_measured
@@ -22,7 +23,6 @@ from pipeline.fingerprint import Environment
 from pipeline.journal import Journal
 from pipeline.latency_stats import LatencyStats, Visit
 from pipeline.measure import TimingProtocol
-from pipeline.records import BenchmarkRecord, BenchmarkResult
 from pipeline.space import Architecture, get_space
 from pipeline.workspace import table_to_write
 

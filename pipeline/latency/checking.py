@@ -21,6 +21,7 @@ from pipeline.latency.table import NETWORK, LatencyTable
 from pipeline.measure import TimingProtocol
 from pipeline.operator_spec import parse_key
 from pipeline.progress import Progress, silent
+from pipeline.runtimes import model_file
 
 _ENTRIES = 4
 # Short enough that a check takes seconds; apart enough that one slow spell does not hold it all.
@@ -58,7 +59,10 @@ def check(
         for key in keys
     ]
     control, *models = export_all(
-        [published(CONTROL_NETWORK), *jobs], batch=target.batch, progress=export_progress
+        [published(CONTROL_NETWORK), *jobs],
+        batch=target.batch,
+        file=model_file(target),
+        progress=export_progress,
     )
     with tempfile.TemporaryDirectory() as scratch:
         found = run_campaign(

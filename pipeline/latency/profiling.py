@@ -104,6 +104,7 @@ def profile(
     control, *folders = export_all(
         [published(CONTROL_NETWORK), *operators, *whole],
         batch=target.batch,
+        file=runtimes.model_file(target),
         progress=export_progress,
     )
     keys = [*(spec.key for spec in operators), *(network_key(network) for network in whole)]

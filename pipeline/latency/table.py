@@ -13,8 +13,9 @@ from pathlib import Path
 
 from pipeline.campaign import environment_of
 from pipeline.device import Target
+from pipeline.engines import engine_environment
 from pipeline.errors import MissingEntriesError, TableError
-from pipeline.fingerprint import Environment, differences_that_matter, environment
+from pipeline.fingerprint import Environment, differences_that_matter
 from pipeline.journal import read_journal
 from pipeline.latency_stats import (
     MIN_SWEEPS,
@@ -100,7 +101,7 @@ class LatencyTable:
         """In what the machine and software of the table differ from those at hand."""
         if self.environment is None:
             return ("it does not say what it was measured on",)
-        here = environment()
+        here = engine_environment(self.target.runtime)
         return tuple(differences_that_matter(self.environment, here, self.target.runtime))
 
     def latency_ms(self, spec: OperatorSpec) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from pipeline.records import EpochRecord, RetrainRecord, TrainRecord
+from pipeline.records import EpochRecord, ExportedModel, RetrainRecord, TrainRecord
 from pipeline.report.bars import Bar, bar_chart
 from pipeline.report.blocks import (
     Block,
@@ -20,6 +20,7 @@ from pipeline.report.blocks import (
 )
 from pipeline.report.board import board_blocks
 from pipeline.report.curves import training_curves
+from pipeline.report.exported import files_table
 from pipeline.report.formatting import count, duration, integer, percent, plural, plus_minus
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.missing import missing
@@ -35,6 +36,7 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
         blocks.append(missing(inputs, "retrain"))
     if inputs.retrain or summary.shared_weights_accuracy_percent is not None:
         blocks.append(_splits(inputs, summary))
+    blocks += [files_table(model) for model in _exported(inputs)]
     if inputs.retrain and summary.test_accuracy_percent is None:
         text = "What was retrained is not the chosen network: records of different runs are mixed."
         blocks.append(Text(text, "warn"))
@@ -46,6 +48,11 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
     if inputs.train:
         blocks += board_blocks(inputs.train)
     return Section("accuracy", "Accuracy", "Accuracy", tuple(blocks))
+
+
+def _exported(inputs: ReportInputs) -> Iterator[ExportedModel]:
+    """Records of earlier versions name no files."""
+    yield from (model for model in (inputs.export.models if inputs.export else ()) if model.files)
 
 
 def _splits(inputs: ReportInputs, summary: Summary) -> Table:

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 from markupsafe import Markup
 
+from pipeline.benchmark_record import BenchmarkResult
 from pipeline.latency_stats import LatencyStats
-from pipeline.records import BenchmarkResult
 from pipeline.report import svg
 from pipeline.report.blocks import Cell, Column, Figure, LegendItem, Table
 from pipeline.report.formatting import limit_ms as asked_ms

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.benchmark_record import BenchmarkRecord
 from pipeline.device import HOST
 from pipeline.fingerprint import Environment
 from pipeline.records import (
-    BenchmarkRecord,
     ExportRecord,
     ProfileRecord,
     RetrainRecord,

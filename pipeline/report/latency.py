@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.records import BenchmarkRecord, BenchmarkResult
+from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult
 from pipeline.report.blocks import Block, Cell, Section, Table, Text, columns
 from pipeline.report.distribution import distribution
 from pipeline.report.formatting import (
@@ -18,6 +18,7 @@ from pipeline.report.limits import benchmark_of
 from pipeline.report.missing import missing
 from pipeline.report.percentiles import CONFIDENCE, needed_words, percentiles
 from pipeline.report.summary import Summary
+from pipeline.report.targets import target_blocks
 
 _MOST_HISTOGRAMS = 5
 
@@ -56,7 +57,11 @@ def benchmark_section(inputs: ReportInputs, summary: Summary) -> Section:
     if inputs.benchmark is None:
         blocks = (missing(inputs, "benchmark"),)
     else:
-        blocks = (Text(_words(inputs.benchmark)), _table(inputs, inputs.benchmark, summary))
+        blocks = (
+            Text(_words(inputs.benchmark)),
+            *target_blocks(inputs, summary),
+            _table(inputs, inputs.benchmark, summary),
+        )
     return Section("benchmark", "Benchmark", "Benchmark", blocks)
 
 
@@ -81,7 +86,8 @@ def _table(inputs: ReportInputs, record: BenchmarkRecord, summary: Summary) -> T
     chosen = _chosen(inputs, summary)
     titles = columns("Model", "#Typical", "~Remark", "#Against the chosen", "#Predicted", "#Error",
                      "#Median", "#p90", "#p95", "#p99", "#Mean", "#Scatter (CoV)", "#Runs", "#MACs",
-                     "#Parameters", "Target", "Computes in", "Weights")  # fmt: skip
+                     "#Parameters", "Target" if len(record.targets) == 1 else "Where",
+                     "Computes in", "Weights")  # fmt: skip
     caption = (
         f"Latency of one call. “At most” is an upper bound at {CONFIDENCE}, of independent runs."
         f" Runs a percentile needs for one: {needed_words()}; with fewer there is none."

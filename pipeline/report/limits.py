@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from pipeline.benchmark_record import BenchmarkResult
 from pipeline.cost import Cost
 from pipeline.fingerprint import Environment
 from pipeline.latency_stats import LatencyStats
 from pipeline.record import Record
-from pipeline.records import (
-    BenchmarkResult,
-    Candidate,
-    LatencyPrediction,
-    Limits,
-    VerifiedCandidate,
-)
+from pipeline.records import Candidate, LatencyPrediction, Limits, VerifiedCandidate
 from pipeline.report.inputs import ReportInputs, same_target
 from pipeline.space import Architecture
 

@@ -9,6 +9,7 @@ from pipeline.report.formatting import composition, count, integer, notation, pe
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.summary import Summary
+from pipeline.report.targets import block_times
 from pipeline.space import Architecture
 
 
@@ -20,6 +21,7 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
         blocks = (missing(inputs, "search"),)
     else:
         wide, narrow = draw(architecture)
+        times = block_times(inputs, summary)
         blocks = (
             Text(_words(architecture)),
             Figure(
@@ -35,6 +37,7 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
                 ),
                 full=True,
             ),
+            *([times] if times else []),
             Code("This network in one line, as --arch takes it", architecture.short),
         )
     return Section("model", "The chosen network", "Network", blocks)

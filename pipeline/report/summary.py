@@ -6,6 +6,7 @@ Markdown and the JSON cannot disagree.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pipeline.calibration_record import Honesty, Method, MethodError
@@ -271,4 +272,15 @@ def _files(inputs: ReportInputs) -> tuple[FileEntry, ...]:
                 size_bytes=model.size_bytes,
             )
         )
+        beside = Path(model.onnx).parent
+        files += [
+            FileEntry(
+                role=f"{model.name}: {file.title}",
+                path=made("export", (beside / file.file).as_posix()),
+                sha256=file.sha256,
+                size_bytes=file.size_bytes,
+            )
+            for file in model.files
+            if file.file != Path(model.onnx).name
+        ]
     return tuple(files)

@@ -101,6 +101,9 @@ def _campaigns(inputs: ReportInputs) -> Iterator[_Campaign]:
         first = next((result.target for result in benchmark.results), None)
         where = resolved_target(first, benchmark.environment) if first else None
         yield _Campaign("benchmark", where, benchmark.control, benchmark.steadiness)
+        for name, timing in benchmark.others.items():
+            target = resolved_target(name, benchmark.environment)
+            yield _Campaign(f"benchmark, {name}", target, timing.control, timing.steadiness)
 
 
 def _steady_cells(steady: Steadiness | None) -> tuple[Cell, ...]:

@@ -1,0 +1,153 @@
+"""Several targets in one benchmark: side by side, by their own clocks, and block by block."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult, DeviceTiming, TargetTiming
+from pipeline.report import ReportInputs
+from pipeline.report.markdown import render_markdown
+from pipeline.report.summary import summarise
+from pipeline.runtimes import REST
+from tests.report import made_up
+from tests.report.reading import Element, plain, read_html, render, words
+
+INT8 = "host/onnxruntime-int8-b1-t1"
+GPU = "host/tensorrt-fp16-b8"
+BROKEN = "host/openvino-fp32-b1-t1"
+
+
+def rows_of(table: Element) -> list[list[str]]:
+    return [
+        [plain(cell.words).strip() for cell in (*row.all("th"), *row.all("td"))]
+        for row in table.all("tbody")[0].all("tr")
+    ]
+
+
+def table_with(page: Element, section: str, caption: str) -> Element:
+    return next(
+        table
+        for table in page.by_id(section).all("table")
+        if caption in plain(table.all("caption")[0].words)
+    )
+
+
+@pytest.fixture(scope="module")
+def several() -> ReportInputs:
+    """The chosen network on four targets: one with a clock of its own, one that failed."""
+    inputs, rng = made_up.inputs(), np.random.default_rng(3)
+    assert inputs.benchmark is not None
+    chosen, *others = inputs.benchmark.results
+    assert chosen.architecture is not None
+    assert chosen.latency_ms is not None
+    places = [placed.place for placed in chosen.architecture.operators()]
+    layers = {place: 0.01 + 0.001 * number for number, place in enumerate(places)}
+    device = DeviceTiming(
+        compute_ms=made_up.stats(0.031, rng=rng),
+        enqueue_ms=0.029,
+        to_device_ms=0.012,
+        to_host_ms=0.004,
+        clock_sm_mhz=(1980, 2010),
+        temperature_c=(51, 51),
+        power_w=None,
+        slowdown_reasons=("power limit",),
+        warnings=("the host was busy handing work over",),
+    )
+
+    def on(target: str, typical: float | None, **changes: object) -> BenchmarkResult:
+        figures = {
+            "target": target,
+            "predicted_ms": None,
+            "latency_ms": made_up.stats(typical, rng=rng) if typical else None,
+        }
+        return chosen.model_copy(update={**figures, **changes})
+
+    record = inputs.benchmark.model_copy(
+        update={
+            "results": (
+                chosen.model_copy(update={"layers_ms": {**layers, REST: 0.02}}),
+                *others,
+                on(INT8, 0.5235, precision_as_built="fp32+int8", layers_ms={**layers, REST: 0.05}),
+                on(GPU, 0.1, precision_as_built="fp16", device=device, notes=("no CUDA graph",)),
+                on(BROKEN, None, error="openvino is not installed", precision_as_built=None),
+            ),
+            "others": {
+                name: TargetTiming(
+                    control=made_up.stats(0.3, rng=rng),
+                    steadiness=made_up.steadiness(),
+                    environment=made_up.environment(),
+                )
+                for name in (INT8, GPU)
+            },
+        }
+    )
+    return inputs.model_copy(update={"benchmark": record})
+
+
+@pytest.fixture(scope="module")
+def page(several: ReportInputs) -> Element:
+    return read_html(render(several))
+
+
+def test_the_chosen_network_stands_on_each_target(page: Element) -> None:
+    rows = rows_of(table_with(page, "benchmark", "on 4 targets"))
+    assert [row[0] for row in rows] == [made_up.TARGET, INT8, GPU, BROKEN]
+    assert [row[1] for row in rows] == ["fp32", "fp32+int8", "fp16", "–"]
+    assert [row[3] for row in rows] == ["1.00 ×", "1.50 ×", "0.29 ×", "–"]
+    assert rows[0][4] == "2 865"
+    assert rows[2][4] == "80 000"  # eight images a call
+    assert rows[3][-1] == "openvino is not installed"
+
+
+def test_a_device_tells_its_own_times(page: Element) -> None:
+    ((target, compute, enqueue, there, back, clock, temperature, power, slowed),) = rows_of(
+        table_with(page, "benchmark", "by the device's own clock")
+    )
+    assert target == GPU
+    assert compute.startswith("0.031")
+    assert (enqueue, there, back) == ("0.0290 ms", "0.0120 ms", "0.00400 ms")
+    assert (clock, temperature, power) == ("1980 to 2010", "51", "not told")
+    assert slowed == "power limit"
+    for told in ("no CUDA graph", "the host was busy handing work over"):
+        assert f"{GPU}: {told}" in words(page, "benchmark")
+
+
+def test_blocks_have_a_time_on_each_target_and_what_is_of_none_is_shown(
+    page: Element, several: ReportInputs
+) -> None:
+    table = table_with(page, "model", "Time of each block")
+    rows = rows_of(table)
+    assert several.benchmark is not None
+    chosen = several.benchmark.results[0].architecture
+    assert chosen is not None
+    places = [placed.place for placed in chosen.operators()]
+    assert [row[0] for row in rows] == [*places, "of no block"]
+    assert rows[0][2:] == ["0.0100 ms", "0.0100 ms"]
+    assert rows[-1][2:] == ["0.0200 ms", "0.0500 ms"]
+
+
+def test_each_target_has_its_own_control_network(page: Element) -> None:
+    method = words(page, "method")
+    assert f"benchmark, {INT8}" in method
+    assert f"benchmark, {GPU}" in method
+
+
+def test_a_single_target_is_not_set_beside_itself(page: Element) -> None:
+    alone = read_html(render(made_up.inputs()))
+    assert "by the device's own clock" not in words(alone, "benchmark")
+    assert "targets, timed in turn" not in words(alone, "benchmark")
+    assert "Time of each block" not in words(alone, "model")
+
+
+def test_the_short_report_tells_of_all_targets(several: ReportInputs) -> None:
+    text = render_markdown(several, summarise(several))
+    for name in (INT8, GPU, BROKEN):
+        assert name.replace("_", r"\_") in text or name in text
+
+
+def test_the_record_comes_back_as_it_was_written(several: ReportInputs) -> None:
+    assert several.benchmark is not None
+    again = BenchmarkRecord.model_validate_json(several.benchmark.model_dump_json())
+    assert again == several.benchmark
+    assert again.targets == (made_up.TARGET, INT8, GPU, BROKEN)
