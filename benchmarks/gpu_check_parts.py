@@ -213,6 +213,10 @@ def main(arguments: Sequence[str]) -> int:
         getattr(importlib.import_module(module), function)(which, teller)
     except Exception as error:  # noqa: BLE001  (whatever it is, it is what the part has found)
         traceback.print_exc()
+        if type(error).__name__ == "UnavailableError":
+            # Some engines tell only when they build, e.g. of their precisions.
+            teller.verdict("cannot run", str(error)[:600])
+            return 0
         hint = getattr(error, "hint", None)
         teller.found(error=f"{type(error).__name__}: {error}", hint=hint)
         teller.verdict("failed", f"{type(error).__name__}: {error}"[:600])

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gpu_check_outputs import FEEDS
+from gpu_check_outputs import FEEDS, UNAVAILABLE
 from gpu_check_parts import TARGETS, Teller
 
 from pipeline import engines, runtimes
 from pipeline.device import Target, usable_cores
 from pipeline.encoding import Floats
-from pipeline.errors import MeasurementError
+from pipeline.errors import MeasurementError, UnavailableError
 from pipeline.latency_stats import Visit
 from pipeline.space import Architecture, SearchSpace, get_space
 
@@ -29,9 +29,12 @@ SPACE, RESOLUTION, CLASSES = "cream", 64, 1000
 MAX_DEPTH, OPERATORS = 2, ("mb4_3x3", "mb6_5x5")
 """The smallest and a middling operator: few engines to build, latencies that differ."""
 REFERENCE_TARGET = "host/onnxruntime-fp32-b1-t1"
-MOST_DIFFERENCE = {"fp32": 1e-3, "fp16": 3e-2, "bf16": 1e-1}
+MOST_DIFFERENCE = {"fp32": 2e-4, "fp16": 1e-2, "bf16": 8e-2}
+"""Of the largest output. On a CPU fp32 stays below 1e-5 and fp16 is at 2e-3; TF32 has as many digits
+as fp16, and is to be found out.
+"""
 LEAST_CORRELATION = {"int8": 0.9}
-"""Random weights are unkind to int8: that outputs go the same way is all that can be asked."""
+"""Random weights are unkind to int8: it reaches 0.96 on a CPU."""
 _EXPORTERS = 8
 
 
@@ -63,10 +66,11 @@ def networks(*, quick: bool) -> tuple[SearchSpace, list[Architecture], int]:
 def exports(which: str, teller: Teller) -> None:
     """Exports what the latency parts measure, on many cores, which profiling would do on two."""
     del which
-    runnable = [
-        setting for setting in TARGETS if not why_not(Target.parse(f"host/{setting}").runtime)
-    ]
-    if not runnable:
+    targets = [Target.parse(f"host/{setting}") for setting in TARGETS]
+    runnable = [one for one in targets if not why_not(one.runtime)]
+    files = [runtimes.find(one.runtime).reads(one.precision) for one in runnable]
+    wanted = [file for file in dict.fromkeys(files) if file is not None]
+    if not wanted:
         teller.verdict("cannot run", "no GPU runtime can run here, so none needs models")
         return
     from pipeline.architecture_file import published
@@ -80,15 +84,19 @@ def exports(which: str, teller: Teller) -> None:
     reference = published(REFERENCE, resolution=RESOLUTION, num_classes=CLASSES)
     operators = space.distinct_operators(RESOLUTION, CLASSES)
     jobs = [published(CONTROL_NETWORK), reference, *operators, *designed, *held_out]
-    start = time.monotonic()
-    export_all(
-        jobs,
-        batch=1,
-        workers=max(1, min(_EXPORTERS, usable_cores() - 1)),
-        progress=teller.progress("exporting"),
-    )
-    teller.found(models=len(jobs), seconds=time.monotonic() - start)
-    teller.verdict("ok", f"{len(jobs)} models")
+    rows: list[dict[str, Any]] = []
+    for file in wanted:
+        start = time.monotonic()
+        export_all(
+            jobs,
+            batch=1,
+            file=file,
+            workers=max(1, min(_EXPORTERS, usable_cores() - 1)),
+            progress=teller.progress(f"exporting {file}"),
+        )
+        rows.append({"file": file, "models": len(jobs), "seconds": time.monotonic() - start})
+        teller.found(exports=rows)
+    teller.verdict("ok", f"{len(jobs)} models, each as {', '.join(wanted)}")
 
 
 def latency(setting: str, teller: Teller) -> None:
@@ -204,26 +212,29 @@ def parity(setting: str, teller: Teller) -> None:
     target = Target.parse(f"host/{setting}")
     if not _can_run(target, teller):
         return
+    from gpu_check_network import write_network
+
     from pipeline.architecture_file import published
-    from pipeline.export_cache import export_all
 
     network = published("cream-14", resolution=RESOLUTION, num_classes=CLASSES)
     teller.doing("exporting cream-14")
-    folders = export_all([network], batch=1)
-    expected, _ = _outputs(Target.parse(REFERENCE_TARGET), folders[0], teller)
-    found, told = _outputs(target, folders[0], teller)
+    on_cpu = Target.parse(REFERENCE_TARGET)
+    file = runtimes.model_file(target)
+    model = write_network(network, teller.folder / "models" / file, file)
+    expected, _ = _outputs(on_cpu, model, teller)
+    found, told = _outputs(target, model, teller)
     difference = float(np.abs(found - expected).max() / np.abs(expected).max())
-    correlation = float(np.corrcoef(found.ravel(), expected.ravel())[0, 1])
+    correlation = _correlation_between_images(found, expected)
     same_class = float((found.argmax(-1) == expected.argmax(-1)).mean())
     teller.found(
         network=f"cream-14, {RESOLUTION} px, {FEEDS} random images",
         largest_difference_relative=difference,
-        correlation=correlation,
+        correlation_between_images=correlation,
         same_class_share=same_class,
         **told,
     )
     words = (
-        f"largest difference {difference:.2e} of the largest output, correlation "
+        f"largest difference {difference:.2e} of the largest output, correlation between images "
         f"{correlation:.5f}, same class {100 * same_class:.0f} %, computed in "
         f"{told['precision_as_built']}"
     )
@@ -231,6 +242,12 @@ def parity(setting: str, teller: Teller) -> None:
     close = difference <= MOST_DIFFERENCE.get(target.precision, np.inf)
     alike = correlation >= LEAST_CORRELATION.get(target.precision, -1.0)
     teller.verdict("ok" if close and alike else "failed", words)
+
+
+def _correlation_between_images(found: Floats, expected: Floats) -> float:
+    """Of what differs from image to image: all images have much in common, which proves nothing."""
+    differing = [(outputs - outputs.mean(axis=0)).ravel() for outputs in (found, expected)]
+    return float(np.corrcoef(*differing)[0, 1])
 
 
 def _outputs(target: Target, folder: Path, teller: Teller) -> tuple[Floats, dict[str, Any]]:
@@ -251,6 +268,8 @@ def _outputs(target: Target, folder: Path, teller: Teller) -> tuple[Floats, dict
     if ran.returncode != 0:
         last = ran.stderr.strip().splitlines()[-1:] or ["no output"]
         code = ran.returncode
+        if code == UNAVAILABLE:
+            raise UnavailableError(last[0])
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         raise MeasurementError(f"{target.setting}: {how}: {last[0]}")
     told: dict[str, Any] = json.loads((into / "told.json").read_text(encoding="utf-8"))

@@ -297,6 +297,26 @@ def test_what_the_gpu_did_meanwhile_is_told(monkeypatch):
     assert targets.host_and_device(visits) == {"host_ms": 2.0, "device_ms": 1.25}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("precision", "verdict", "told"),
+    [
+        ("fp32", "ok", "largest difference 0.00e+00"),
+        ("int8", "ok", "correlation between images 0.9"),
+        ("bf16", "cannot run", "has no bf16"),
+    ],
+)
+def test_parity_of_a_whole_network_on_a_cpu(monkeypatch, bench_dir, precision, verdict, told):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    targets = importlib.import_module("gpu_check_targets")
+    parts = importlib.import_module("gpu_check_parts")
+    path = bench_dir / "parts" / "one.json"
+    targets.parity(f"onnxruntime-{precision}-b1-t1", parts.Teller(path, quick=True))
+    found = json.loads(path.read_text())
+    assert found["verdict"] == verdict, found
+    assert told in found["reason"]
+
+
 def test_what_is_no_number_is_a_word(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     parts = importlib.import_module("gpu_check_parts")
