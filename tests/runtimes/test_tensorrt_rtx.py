@@ -1,0 +1,76 @@
+"""TensorRT for RTX is a runtime where there is a GPU, and a compiler anywhere."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from pipeline.errors import UnavailableError
+from pipeline.runtimes import tensorrt_rtx
+from pipeline.runtimes._tensorrt_layers import layers_of_log, precision_of
+from pipeline.runtimes.tensorrt_rtx import compile_ahead
+from tests.runtimes.conformance import ROOT
+from tests.runtimes.engines import GPU_KIND, compiler, one_node
+from tests.runtimes.layer_times import LayerTimesConformance
+
+
+class TestTensorRtForRtx(LayerTimesConformance):
+    runtime: ClassVar = "tensorrt_rtx"
+    target: ClassVar = "host/tensorrt_rtx-fp32-b{batch}"
+    package: ClassVar = "tensorrt_rtx_bindings"
+    unsupported: ClassVar = ("bf16",)
+
+
+@pytest.mark.slow
+class TestTensorRtForRtxFp16(LayerTimesConformance):
+    runtime: ClassVar = "tensorrt_rtx"
+    target: ClassVar = "host/tensorrt_rtx-fp16-b{batch}"
+    package: ClassVar = "tensorrt_rtx_bindings"
+    unsupported: ClassVar = ("bf16",)
+    max_rel: ClassVar = 1e-2
+    max_rel_network: ClassVar = 5e-2
+
+
+@pytest.mark.slow
+class TestTensorRtForRtxInt8(LayerTimesConformance):
+    runtime: ClassVar = "tensorrt_rtx"
+    target: ClassVar = "host/tensorrt_rtx-int8-b{batch}"
+    package: ClassVar = "tensorrt_rtx_bindings"
+    unsupported: ClassVar = ("bf16",)
+    max_rel: ClassVar = 0.2
+    max_rel_network: ClassVar = 0.5
+
+
+@pytest.mark.parametrize("kind", ["SM86", "SM89", "SM120"])
+def test_it_compiles_for_a_gpu_that_is_not_here(tmp_path: Path, kind: str) -> None:
+    compiler()
+    built = compile_ahead(one_node(tmp_path), batch=2, compute_capability=kind)
+    assert built.plan
+    assert built.layers
+    assert precision_of(layers_of_log(built.layers)) == "fp32"
+
+
+def test_asking_whether_it_can_run_loads_no_library() -> None:
+    """They are a quarter of a gigabyte, and the question is asked on every command line."""
+    code = (
+        "from pathlib import Path\nfrom pipeline import runtimes\n"
+        "engine = runtimes.find('tensorrt_rtx')\nengine.unavailable(), engine.version()\n"
+        "assert 'tensorrt_rtx' not in Path('/proc/self/maps').read_text()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_without_its_libraries_the_missing_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler()
+    monkeypatch.setattr(tensorrt_rtx, "_LIBRARY_PACKAGES", ("tensorrt_rtx_libs",))
+    monkeypatch.setattr(tensorrt_rtx.Runtime, "library", "libtensorrt_rtx_other.so.{major}")
+    reason = tensorrt_rtx.Runtime().unavailable()
+    assert reason is not None
+    assert reason.startswith("libtensorrt_rtx_other.so.1 not found, which tensorrt_rtx_bindings 1.")
+    with pytest.raises(UnavailableError, match="libtensorrt_rtx_other"):
+        compile_ahead(one_node(tmp_path), batch=1, compute_capability=GPU_KIND)
