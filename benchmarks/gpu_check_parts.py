@@ -72,7 +72,7 @@ def all_parts(*, quick: bool = False) -> list[Part]:
     return [
         _part("environment", "driver, GPU, packages, runtimes", 90, quick, uses_gpu=False),
         *(
-            _part(f"conformance:{name}", f"conformance suite of {name}", 240, quick)
+            _part(f"conformance:{name}", f"conformance suite of {name}", 300, quick)
             for name in RUNTIMES
         ),
         *(

@@ -30,7 +30,7 @@ MAX_DEPTH, OPERATORS = 2, ("mb4_3x3", "mb6_5x5")
 """The smallest and a middling operator: few engines to build, latencies that differ."""
 REFERENCE_TARGET = "host/onnxruntime-fp32-b1-t1"
 MOST_DIFFERENCE = {"fp32": 2e-4, "fp16": 1e-2, "bf16": 8e-2}
-"""Of the largest output. On a CPU fp32 stays below 1e-5 and fp16 is at 2e-3; TF32, which has as many
+"""Of the largest output. On a CPU fp32 stays below 1e-5 and fp16 is at 2e-3; TF32, of as many
 digits as fp16, is to be found out.
 """
 LEAST_CORRELATION = {"int8": 0.9}
