@@ -10,6 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -161,10 +162,19 @@ class EngineRuntime(ABC):
         names = [name for name, _ in kept[0].layers_ms]
         if any([name for name, _ in run.layers_ms] != names for run in kept):
             raise MeasurementError(f"{artifact}: TensorRT ran other layers in some of the runs")
+        if modules.keys().isdisjoint(names):
+            raise MeasurementError(
+                f"{artifact}: TensorRT's profiler and its inspector name layers differently: "
+                f"{names[:3]} and {list(modules)[:3]}"
+            )
         layers_ms = np.mean([[ms for _, ms in run.layers_ms] for run in kept], axis=0).tolist()
         total_ms = float(np.mean([run.total_ms for run in kept]))
         nodes = [(modules.get(name), ms) for name, ms in zip(names, layers_ms, strict=True)]
-        return attribute(nodes, total_ms, str(artifact))
+        runs_ms = zip(*([ms for _, ms in run.layers_ms] for run in kept), strict=True)
+        return replace(
+            attribute(nodes, total_ms, str(artifact)),
+            engine_ms=dict(zip(names, runs_ms, strict=True)),
+        )
 
     def _plan(self, trt: Any, file: Path, target: Target) -> bytes:
         # A file that is not there is for the builder to tell.

@@ -57,18 +57,18 @@ class EngineSession:
 
     Raises:
         UnavailableError: There is no GPU that can be used.
-        MeasurementError: The engine does not load, or the GPU has no memory for it.
+        MeasurementError: The engine does not load or run, or the GPU has no memory for it.
     """
 
     def __init__(self, trt: Any, plan: bytes, artifact: Path, *, record: bool = True) -> None:
         self._trt = trt
         self._artifact = artifact
-        self._record = record
         self._gpu = Gpu(str(artifact))
         self._inputs: dict[str, Buffer] = {}
         self._outputs: dict[str, Buffer] = {}
         self._bound: dict[str, NDArray[np.generic]] | None = None
-        self._ready = self._recorded = False
+        self._recorded = False
+        self._precision: str | None = None
         self._enqueue_ms = 0.0
         self._notes: tuple[str, ...] = ()
         self._runtime: Any = None
@@ -76,6 +76,7 @@ class EngineSession:
         self._context: Any = None
         try:
             self._load(plan)
+            self._prepare(record=record)
         except BaseException:
             self.close()
             raise
@@ -103,7 +104,10 @@ class EngineSession:
         Raises:
             MeasurementError: It does not tell.
         """
-        return precision_of(self.layers())
+        # Once: asking whether an object is a session asks for all that sessions have.
+        if self._precision is None:
+            self._precision = precision_of(self.layers())
+        return self._precision
 
     def layers(self) -> list[Layer]:
         """The engine's layers, as its inspector tells them.
@@ -133,7 +137,6 @@ class EngineSession:
         """
         check_feed(feed, self.inputs())
         self._fill(feed)
-        self._prepare()
         self._launch()
         self._gpu.download(list(self._outputs.values()))
         self._gpu.wait()
@@ -151,7 +154,6 @@ class EngineSession:
         check_feed(feed, self.inputs())
         self._bound = {name: np.array(value) for name, value in feed.items()}
         self._fill(self._bound)
-        self._prepare()
 
     def run_bound(self) -> None:
         """Runs on the bound inputs and returns when the outputs are complete, on the GPU.
@@ -265,29 +267,26 @@ class EngineSession:
         self._gpu.upload(list(self._inputs.values()))
         self._gpu.wait()
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, record: bool) -> None:
         """Runs once, since a first run starts what cannot be recorded, then records the graph."""
-        if self._ready:
-            return
+        self._fill({name: np.zeros_like(buffer.host) for name, buffer in self._inputs.items()})
         self._launch()
-        if self._record:
-            problem = self._gpu.capture(self._enqueue)
-            self._recorded = problem is None
-            if problem is not None:
-                self._notes = (
-                    f"no CUDA graph: each run enqueues its kernels one by one ({problem})",
-                )
-        self._ready = True
+        if not record:
+            return
+        problem = self._gpu.capture(self._enqueue)
+        self._recorded = problem is None
+        if problem is not None:
+            self._notes = (f"no CUDA graph: each run enqueues its kernels one by one ({problem})",)
 
     def _launch(self) -> None:
-        started = time.perf_counter()
         self._gpu.start_clock()
+        started = time.perf_counter()
         if self._recorded:
             self._gpu.launch()
         else:
             self._enqueue()
-        self._gpu.stop_clock()
         self._enqueue_ms = (time.perf_counter() - started) * 1e3
+        self._gpu.stop_clock()
         self._gpu.wait()
 
     def _enqueue(self) -> None:
