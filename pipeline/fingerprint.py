@@ -158,6 +158,9 @@ RUNTIMES: Mapping[str, Needs] = {
     "openvino": Needs(("openvino",), gpu=False),
     "tensorrt": Needs((*_TENSORRT, *_CUDA_CALLS), gpu=True),
     "tensorrt_rtx": Needs((*_TENSORRT_RTX, *_CUDA_CALLS), gpu=True),
+    "torch": Needs(("torch",), gpu=False),
+    "torch_compile": Needs(("torch",), gpu=False),
+    "torch_cuda": Needs(("torch", *_CUDNN), gpu=True),
 }
 EXPORTER = ("torch", "onnxscript")
 """These write the graph that is measured, so they matter to every runtime."""

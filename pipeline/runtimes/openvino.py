@@ -180,7 +180,8 @@ class OpenVinoSession:
         """Shape and type of each input."""
         found: Inputs = {}
         for given in self._compiled.inputs:
-            name, kind = given.any_name, given.element_type.get_type_name()
+            name = _name_of(given, self._signature)
+            kind = given.element_type.get_type_name()
             if kind not in _TYPES:
                 raise MeasurementError(f"input {name!r} has type {kind}, not handled")
             found[name] = (tuple(self._signature.inputs[name]), _TYPES[kind])
@@ -281,7 +282,7 @@ def _compile(artifact: Path, signature: _Signature, settings: dict[str, Any]) ->
     core = engine.Core()
     with _refusals(artifact):
         model = core.read_model(artifact)
-        names = [given.any_name for given in model.inputs]
+        names = [_name_of(given, signature) for given in model.inputs]
         model.reshape({name: engine.PartialShape(signature.inputs[name]) for name in names})
     if model.is_dynamic():
         raise MeasurementError(
@@ -326,6 +327,11 @@ def _shape(value: Any, batch: int) -> list[int]:
             f"input {value.name!r} has free dimensions {given}; only one named `batch` may be free"
         )
     return fixed
+
+
+def _name_of(given: Any, signature: _Signature) -> str:
+    """An input is also called what a cast that fell away after it made of it."""
+    return next((name for name in given.names if name in signature.inputs), given.any_name)
 
 
 def _check_capability(target: Target) -> None:

@@ -1,0 +1,91 @@
+"""PyTorch on the CPU, compiled: the exported program through `torch.compile` and Inductor.
+
+A model is compiled when it is opened, which takes seconds to a minute; what was compiled is kept by
+PyTorch in the system's temporary folder, or where TORCHINDUCTOR_CACHE_DIR says. Operations of
+different blocks are fused into one kernel, so it does not tell the times of layers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.device import Precision, Target
+from pipeline.errors import UnavailableError
+from pipeline.runtimes import check_precision, file_read_by, random_feed
+from pipeline.runtimes._torch_program import (
+    Program,
+    ProgramSession,
+    installed_version,
+    missing_package,
+    reads,
+    threads_of,
+)
+
+
+class Runtime:
+    """PyTorch's compiler on the CPU."""
+
+    def unavailable(self) -> str | None:
+        """Why it cannot run here, or None."""
+        return missing_package() or _missing_compiler()
+
+    def version(self) -> str | None:
+        """The installed version."""
+        return installed_version()
+
+    def reads(self, precision: Precision) -> str | None:
+        """Which file it runs in that precision."""
+        return reads(precision)
+
+    def build(self, model: Path, target: Target, into: Path) -> Path:
+        """Checks the precision; the exported program itself is the artifact.
+
+        Raises:
+            UnavailableError: It has no such precision.
+        """
+        del into
+        return model / file_read_by(self, target)
+
+    @contextmanager
+    def open(self, artifact: Path, target: Target) -> Iterator[ProgramSession]:
+        """Loads a program and compiles it for the target's batch.
+
+        Raises:
+            UnavailableError: The package or a C++ compiler is missing, or it computes in another
+                precision.
+            MeasurementError: PyTorch refuses the file, or it does not compile.
+        """
+        reason = self.unavailable()
+        if reason:
+            raise UnavailableError(f"target {target.name}: {reason}")
+        import torch
+        from torch._inductor import config
+
+        # Compiling in this process: the pool it would start outlives the model it is for.
+        config.compile_threads = 1
+        with threads_of(target):
+            program = Program(artifact, target)
+            check_precision(target, program.precision, artifact)
+            # Threads and shapes are compiled in.
+            compiled = torch.compile(program.module, fullgraph=True, dynamic=False)
+            session = ProgramSession(program, compiled)
+            session.run(random_feed(session.inputs()))  # compiles
+            try:
+                yield session
+            finally:
+                session.close()
+
+
+def _missing_compiler() -> str | None:
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        return f"the C++ compiler {compiler} is not installed (apt install g++)"
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    if not header.is_file():
+        return f"Python's headers are not installed ({header}; apt install python3-dev)"
+    return None
