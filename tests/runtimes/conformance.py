@@ -5,143 +5,130 @@
         target = "host/onnxruntime-fp32-b{batch}-t1"
         package = "onnxruntime"
 
-A runtime that cannot run on the machine at hand is skipped, with its own words for why.
+There is a subclass for each precision, which the target's name tells; models are made in the file
+that the runtime reads for it. A runtime that cannot run on the machine at hand is skipped, with its
+own words for why.
 """
 
+import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from pipeline import runtimes
+from pipeline.architecture_file import published
 from pipeline.device import Target
 from pipeline.errors import MeasurementError, UnavailableError
-from pipeline.export_cache import cached_operator
 from pipeline.operator_spec import parse_key
-from pipeline.operators import build_operator, imitate_training, initialise, seeded
-from pipeline.runtimes import Runtime, Session
-from tests.runtimes.models import failing_model, images, small_model, written
+from pipeline.runtimes import Runtime
+from tests.runtimes.models import OnnxModels, images, network_module, operator_module
+from tests.runtimes.suite import OPERATORS, RuntimeSuite
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-OPERATORS = {
-    "cn": "cn_k3_s2_i3_o16_r32",
-    "ds": "ds_k3_s1_i16_o16_r16_se0.25",
-    "ir": "ir_k5_s1_e4_i24_o24_r8_se0.25",
-    "res": "res_k3_s2_i24_o40_r8",
-    "tail": "tail_k1_s1_i192_o320_r2_f64_c5",
-}
+SMALL = published("cream-14", resolution=64)
 
 
-class RuntimeConformance:
-    """The tests.
-
-    Attributes:
-        runtime: The runtime's name, which is its file's.
-        target: A target's name with a place for the batch.
-        package: What must not be imported before it is used.
-        unsupported: Precisions the runtime cannot run.
-        max_rel: Largest difference from torch allowed, relative to the largest output.
-    """
-
-    runtime: ClassVar[str]
-    target: ClassVar[str]
-    package: ClassVar[str]
-    unsupported: ClassVar[tuple[str, ...]] = ()
-    max_rel: ClassVar[float] = 1e-4
-
-    @pytest.fixture
-    def engine(self) -> Runtime:
-        found = runtimes.find(self.runtime)
-        reason = found.unavailable()
-        if reason:
-            pytest.skip(reason)
-        return found
-
-    def target_of(self, batch: int = 1) -> Target:
-        return Target.parse(self.target.format(batch=batch))
-
-    @contextmanager
-    def opened(
-        self, engine: Runtime, model: Path, into: Path, *, batch: int = 1
-    ) -> Iterator[Session]:
-        target = self.target_of(batch)
-        with engine.open(engine.build(model, target, into), target) as session:
-            yield session
+class RuntimeConformance(RuntimeSuite):
+    """The tests."""
 
     # The same numbers.
 
-    @pytest.mark.parametrize("kind", OPERATORS)
-    @pytest.mark.parametrize("batch", [1, 2])
     @pytest.mark.usefixtures("bench_dir")
-    def test_every_kind_of_operator_gives_what_torch_gives(
-        self, engine: Runtime, tmp_path: Path, kind: str, batch: int
+    def test_every_operator_gives_what_the_reference_gives(
+        self, engine: Runtime, tmp_path: Path, operator: tuple[str, int]
     ) -> None:
+        kind, batch = operator
         spec = parse_key(OPERATORS[kind])
-        with seeded(0):  # as the exporter does
-            module = build_operator(spec)
-            initialise(module)
-            imitate_training(module)
         x = images(batch, spec.in_channels, spec.resolution, spec.resolution)
-        with torch.inference_mode():
-            expected = module.eval()(torch.from_numpy(x)).numpy()
-        model = cached_operator(spec, batch=batch)
+        models = self.models()
+        model = models.operator(spec, batch)
+        expected = self.reference(model, operator_module(spec), x)
         with self.opened(engine, model, tmp_path, batch=batch) as session:
             assert session.inputs() == {"input": (x.shape, np.dtype(np.float32))}
             outputs = session.run({"input": x})
-        assert list(outputs) == ["logits" if kind == "tail" else "output"]
+        assert list(outputs) == [models.output("logits" if kind == "tail" else "output")]
         (found,) = outputs.values()
         assert found.shape == expected.shape
         assert np.abs(found - expected).max() <= self.max_rel * np.abs(expected).max()
 
-    @pytest.mark.parametrize("batch", [1, 2, 5])
-    def test_a_free_batch_is_the_targets(self, engine: Runtime, tmp_path: Path, batch: int) -> None:
-        model = small_model(tmp_path / "model")
+    @pytest.mark.usefixtures("bench_dir")
+    @pytest.mark.parametrize(("exported", "batch"), [(1, 1), (None, 2)])
+    def test_a_network_gives_what_torch_gives(
+        self, engine: Runtime, tmp_path: Path, exported: int | None, batch: int
+    ) -> None:
+        """With its batch fixed in the file, and left free there."""
+        self.compare_network(engine, tmp_path, exported, batch)
+
+    def compare_network(
+        self, engine: Runtime, into: Path, exported: int | None, batch: int
+    ) -> None:
+        x = images(batch, 3, 64, 64)
+        with torch.inference_mode():
+            expected = network_module(SMALL)(torch.from_numpy(x)).numpy()
+        model = self.models().network(SMALL, exported)
+        with self.opened(engine, model, into, batch=batch) as session:
+            (found,) = session.run({"input": x}).values()
+            assert self.target_of().precision in session.precision_as_built
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() <= self.max_rel_network * np.abs(expected).max()
+
+    def test_a_free_batch_is_the_targets(
+        self, engine: Runtime, tmp_path: Path, free_batch: int
+    ) -> None:
+        batch = free_batch
+        model = self.models().small(tmp_path / "model")
         with self.opened(engine, model, tmp_path / "built", batch=batch) as session:
             assert session.inputs() == {"input": ((batch, 3, 4, 4), np.dtype(np.float32))}
             x = images(batch, 3, 4, 4)
-            np.testing.assert_allclose(session.run({"input": x})["logits"], np.maximum(x, 0))
+            self.check(session.run({"input": x}), np.maximum(x, 0))
 
     def test_an_input_may_lie_in_memory_in_any_order(self, engine: Runtime, tmp_path: Path) -> None:
         x = images(4, 4, 3, 2).transpose()[::2]
         assert not x.flags.c_contiguous
-        with self.opened(engine, small_model(tmp_path / "m"), tmp_path / "built") as session:
-            np.testing.assert_allclose(session.run({"input": x})["logits"], np.maximum(x, 0))
+        with self.opened(
+            engine, self.models().small(tmp_path / "m"), tmp_path / "built"
+        ) as session:
+            self.check(session.run({"input": x}), np.maximum(x, 0))
             session.bind({"input": x})
             session.run_bound()
 
     def test_runs_and_bound_runs_can_be_mixed(self, engine: Runtime, tmp_path: Path) -> None:
-        with self.opened(engine, small_model(tmp_path / "m"), tmp_path / "built") as session:
+        with self.opened(
+            engine, self.models().small(tmp_path / "m"), tmp_path / "built"
+        ) as session:
             for factor in (1, 2):
                 session.bind({"input": images(1, 3, 4, 4)})
                 session.run_bound()
-                x = factor * images(1, 3, 4, 4)
+                x = images(1, 3, 4, 4) / factor
                 for _ in range(2):
                     session.run_bound()
-                    found = session.run({"input": x})["logits"]
-                    np.testing.assert_allclose(found, np.maximum(x, 0))
+                    self.check(session.run({"input": x}), np.maximum(x, 0))
 
     def test_sessions_are_independent(self, engine: Runtime, tmp_path: Path) -> None:
         x = images(1, 3, 4, 4)
-        relu, neg = small_model(tmp_path / "a"), small_model(tmp_path / "b", op="Neg")
+        relu, neg = (
+            self.models().small(tmp_path / "a"),
+            self.models().small(tmp_path / "b", op="Neg"),
+        )
         with (
             self.opened(engine, relu, tmp_path / "1") as one,
             self.opened(engine, neg, tmp_path / "2") as two,
         ):
             for _ in range(2):
-                np.testing.assert_allclose(one.run({"input": x})["logits"], np.maximum(x, 0))
-                np.testing.assert_allclose(two.run({"input": x})["logits"], -x)
+                self.check(one.run({"input": x}), np.maximum(x, 0))
+                self.check(two.run({"input": x}), -x)
 
     def test_the_precision_is_the_one_asked(self, engine: Runtime, tmp_path: Path) -> None:
-        with self.opened(engine, small_model(tmp_path / "m"), tmp_path / "built") as session:
+        with self.opened(
+            engine, self.models().small(tmp_path / "m"), tmp_path / "built"
+        ) as session:
             assert session.precision_as_built == self.target_of().precision
 
     # Errors as data.
@@ -179,31 +166,24 @@ class RuntimeConformance:
         feed: dict[str, NDArray[np.generic]],
         told: str,
     ) -> None:
-        with self.opened(engine, small_model(tmp_path / "m"), tmp_path / "built") as session:
+        with self.opened(
+            engine, self.models().small(tmp_path / "m"), tmp_path / "built"
+        ) as session:
             for call in (session.run, session.bind):
                 with pytest.raises(MeasurementError, match=told):
                     call(feed)
             x = images(1, 3, 4, 4)  # and the session goes on
-            np.testing.assert_allclose(session.run({"input": x})["logits"], np.maximum(x, 0))
+            self.check(session.run({"input": x}), np.maximum(x, 0))
 
-    @pytest.mark.parametrize(
-        "content",
-        [
-            pytest.param(lambda whole: whole[: len(whole) // 2], id="cut in the middle"),
-            pytest.param(lambda whole: whole[:-1], id="cut by a byte"),
-            pytest.param(lambda whole: b"", id="empty"),
-            pytest.param(lambda whole: b"not a model", id="text"),
-            pytest.param(lambda whole: bytes(range(256)) * 64, id="bytes"),
-            pytest.param(lambda whole: whole.replace(b"Relu", b"Rely"), id="unknown operator"),
-            pytest.param(lambda whole: whole.replace(b"input", b"inbut", 1), id="loose end"),
-        ],
-    )
     def test_a_file_that_is_no_model_is_refused(
-        self, engine: Runtime, tmp_path: Path, content: Callable[[bytes], bytes]
+        self, engine: Runtime, tmp_path: Path, hostile: Callable[[bytes], bytes]
     ) -> None:
-        model = small_model(tmp_path / "hostile")
-        file = model / "model.onnx"
-        file.write_bytes(content(file.read_bytes()))
+        models = self.models()
+        model = models.small(tmp_path / "hostile")
+        file = model / models.file
+        whole = file.read_bytes()
+        assert hostile(whole) != whole
+        file.write_bytes(hostile(whole))
         with (
             pytest.raises(MeasurementError, match=r"hostile") as caught,
             self.opened(engine, model, tmp_path / "built"),
@@ -211,32 +191,20 @@ class RuntimeConformance:
             pass
         assert len(caught.value.message) < 2000
 
-    def test_weights_that_lie_elsewhere_are_refused(self, engine: Runtime, tmp_path: Path) -> None:
-        """A model is one file; it may not reach for others on this machine."""
-        (tmp_path / "secret").write_bytes(bytes(64))
-        weights = helper.make_tensor("w", TensorProto.FLOAT, [4], np.zeros(4, np.float32))
-        weights.ClearField("float_data")
-        weights.data_location = TensorProto.EXTERNAL
-        entry = weights.external_data.add()
-        entry.key, entry.value = "location", "../secret"
-        graph = helper.make_graph(
-            [helper.make_node("Add", ["input", "w"], ["logits"])],
-            "reaching",
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 4, 4])],
-            [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3, 4, 4])],
-            [weights],
-        )
-        model = written(graph, tmp_path / "reaching")
+    def test_a_model_may_not_reach_beyond_its_file(self, engine: Runtime, tmp_path: Path) -> None:
+        """Neither for other files of this machine, nor by code of its own."""
+        model = self.models().reaching(tmp_path / "reaching", tmp_path / "touched")
         with (
             pytest.raises(MeasurementError, match="reaching"),
             self.opened(engine, model, tmp_path / "built"),
         ):
             pass
+        assert not (tmp_path / "touched").exists()
 
     def test_a_model_that_cannot_run_is_told_at_the_latest_when_it_runs(
         self, engine: Runtime, tmp_path: Path
     ) -> None:
-        model = failing_model(tmp_path / "failing")
+        model = self.models().failing(tmp_path / "failing")
         feed = {"input": images(1, 3, 4, 4)}
 
         def run() -> None:
@@ -261,15 +229,16 @@ class RuntimeConformance:
             pass
 
     def test_only_the_batch_may_be_free(self, engine: Runtime, tmp_path: Path) -> None:
-        model = small_model(tmp_path / "m", side="height")
+        models = self.models()
+        model = models.small(tmp_path / "m", free_side=True)
         with (
-            pytest.raises(MeasurementError, match=r"'input'.*free.*height"),
+            pytest.raises(MeasurementError, match=rf"'input'.*free.*{models.free_side}"),
             self.opened(engine, model, tmp_path / "built") as session,
         ):
             session.inputs()
 
     def test_an_input_of_a_type_not_handled_is_told(self, engine: Runtime, tmp_path: Path) -> None:
-        model = small_model(tmp_path / "m", op="Not", dtype=TensorProto.BOOL)
+        model = self.models().of_booleans(tmp_path / "m")
         with (
             pytest.raises(MeasurementError, match=r"'input'.*bool"),
             self.opened(engine, model, tmp_path / "built") as session,
@@ -278,7 +247,7 @@ class RuntimeConformance:
 
     def test_a_precision_it_cannot_run_is_refused(self, engine: Runtime, tmp_path: Path) -> None:
         """Never another one in silence."""
-        model = small_model(tmp_path / "m")
+        model = self.models().small(tmp_path / "m")
         for precision in self.unsupported:
             target = self.target_of().model_copy(update={"precision": precision})
             with pytest.raises(UnavailableError, match=precision) as caught:
@@ -294,7 +263,7 @@ class RuntimeConformance:
         self, engine: Runtime, tmp_path: Path
     ) -> None:
         spec = parse_key(OPERATORS["tail"])
-        model = cached_operator(spec, batch=1)
+        model = self.models().operator(spec, 1)
         x = images(1, spec.in_channels, spec.resolution, spec.resolution)
 
         def cycle() -> None:
@@ -307,13 +276,28 @@ class RuntimeConformance:
         before = resident_mib()
         for _ in range(100):
             cycle()
-        assert resident_mib() - before < 4
+        assert resident_mib() - before < self.kept_mib
+
+    def test_another_engine_may_run_in_the_same_process(
+        self, engine: Runtime, tmp_path: Path
+    ) -> None:
+        other = Target.parse("host/onnxruntime-fp32-b1-t1")
+        second = runtimes.find(other.runtime)
+        model = second.build(OnnxModels().small(tmp_path / "other", op="Neg"), other, tmp_path)
+        x = images(1, 3, 4, 4)
+        with (
+            self.opened(engine, self.models().small(tmp_path / "m"), tmp_path / "built") as mine,
+            second.open(model, other) as theirs,
+        ):
+            for _ in range(3):
+                self.check(mine.run({"input": x}), np.maximum(x, 0))
+                np.testing.assert_allclose(theirs.run({"input": x})["logits"], -x)
 
     def test_an_error_between_opening_and_closing_passes_through(
         self, engine: Runtime, tmp_path: Path
     ) -> None:
         def fail() -> None:
-            with self.opened(engine, small_model(tmp_path / "m"), tmp_path / "built"):
+            with self.opened(engine, self.models().small(tmp_path / "m"), tmp_path / "built"):
                 raise KeyError("mine")
 
         with pytest.raises(KeyError, match="mine"):
@@ -358,6 +342,25 @@ class RuntimeConformance:
         )
         ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
         assert (ran.returncode, ran.stderr) == (0, "")
+
+
+class GpuConformance(RuntimeConformance):
+    """Of runtimes that run on a GPU."""
+
+    def test_without_a_gpu_it_says_so_and_does_not_crash(self) -> None:
+        code = (
+            "from pipeline import runtimes\n"
+            f"print(runtimes.find({self.runtime!r}).unavailable() or '')"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
+            capture_output=True,
+            text=True,
+        )
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert ran.stdout.strip()
 
 
 def resident_mib() -> float:

@@ -5,14 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.architecture_file import published
 from pipeline.errors import MeasurementError
-from pipeline.export_cache import cached_network
 from pipeline.runtimes import REST, ProfilingRuntime, Runtime
-from tests.runtimes.conformance import RuntimeConformance
-from tests.runtimes.models import failing_model, small_model
-
-SMALL = published("cream-14", resolution=64)
+from tests.runtimes.conformance import SMALL, RuntimeConformance
 
 
 class LayerTimesConformance(RuntimeConformance):
@@ -29,7 +24,7 @@ class LayerTimesConformance(RuntimeConformance):
         self, profiler: ProfilingRuntime, tmp_path: Path, batch: int | None
     ) -> None:
         target = self.target_of(1)
-        artifact = profiler.build(cached_network(SMALL, batch=batch), target, tmp_path)
+        artifact = profiler.build(self.models().network(SMALL, batch), target, tmp_path)
         found = profiler.layer_times(artifact, target, warm_runs=5, runs=30)
         places = [operator.place for operator in SMALL.operators()]
         assert list(found.by_place_ms) == [*places, REST]
@@ -44,7 +39,7 @@ class LayerTimesConformance(RuntimeConformance):
         stages = (("mb6_7x7", "mb4_3x3"), *SMALL.stages[1:])
         network = SMALL.model_copy(update={"stages": stages, "resolution": 128})
         target = self.target_of(1)
-        artifact = profiler.build(cached_network(network, batch=1), target, tmp_path)
+        artifact = profiler.build(self.models().network(network, 1), target, tmp_path)
         found = profiler.layer_times(artifact, target, warm_runs=5, runs=30).by_place_ms
         assert found["blocks.1.0"] > found["blocks.1.1"]
 
@@ -52,7 +47,7 @@ class LayerTimesConformance(RuntimeConformance):
     def test_nothing_stays_on_the_disk(
         self, profiler: ProfilingRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        model = cached_network(SMALL, batch=1)
+        model = self.models().network(SMALL, 1)
         before = sorted(path.name for path in model.iterdir())
         empty = tmp_path / "empty"
         empty.mkdir()
@@ -61,7 +56,9 @@ class LayerTimesConformance(RuntimeConformance):
         target = self.target_of(1)
         artifact = profiler.build(model, target, tmp_path / "built")
         profiler.layer_times(artifact, target, warm_runs=1, runs=2)
-        failing = profiler.build(failing_model(tmp_path / "failing"), target, tmp_path / "built")
+        failing = profiler.build(
+            self.models().failing(tmp_path / "failing"), target, tmp_path / "built"
+        )
         with pytest.raises(MeasurementError, match="failing"):
             profiler.layer_times(failing, target, warm_runs=1, runs=2)
         assert list(empty.iterdir()) == []
@@ -71,6 +68,8 @@ class LayerTimesConformance(RuntimeConformance):
         self, profiler: ProfilingRuntime, tmp_path: Path
     ) -> None:
         target = self.target_of(1)
-        artifact = profiler.build(small_model(tmp_path / "small"), target, tmp_path / "built")
+        artifact = profiler.build(
+            self.models().small(tmp_path / "small"), target, tmp_path / "built"
+        )
         with pytest.raises(MeasurementError, match=r"small.*no node is named after a block"):
             profiler.layer_times(artifact, target, warm_runs=0, runs=1)

@@ -8,73 +8,71 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from numpy.typing import NDArray
 
-from pipeline.errors import MeasurementError
+from pipeline import runtimes
+from pipeline.errors import UnavailableError
+from pipeline.model_files import FP16, FP32, INT8
 from pipeline.runtimes import Runtime, openvino
-from tests.runtimes.conformance import ROOT
+from tests.runtimes.conformance import ROOT, RuntimeConformance
 from tests.runtimes.layer_times import LayerTimesConformance
-from tests.runtimes.models import images, small_model, written
+from tests.runtimes.models import OnnxModels, small_model
 
 
-def convolution(folder: Path, *, weights: str) -> Path:
-    """A folder with a model of one convolution: fp32 inputs, `fp16` or quantised `int8` weights."""
-    rng = np.random.default_rng(0)
-    constants = {"w": (0.1 * rng.standard_normal((16, 3, 3, 3))).astype(np.float16)}
-    nodes = [helper.make_node("Cast", ["w"], ["weight"], to=TensorProto.FLOAT)]
-    data = "input"
-    if weights == "int8":
-        constants = {
-            "w": rng.integers(-127, 127, (16, 3, 3, 3), dtype=np.int8),
-            "scale": np.float32(0.01),
-            "u": np.uint8(128),
-            "i": np.int8(0),
-        }
-        nodes = [
-            helper.make_node("QuantizeLinear", ["input", "scale", "u"], ["quantised"]),
-            helper.make_node("DequantizeLinear", ["quantised", "scale", "u"], ["data"]),
-            helper.make_node("DequantizeLinear", ["w", "scale", "i"], ["weight"]),
-        ]
-        data = "data"
-    nodes.append(helper.make_node("Conv", [data, "weight"], ["logits"], kernel_shape=[3, 3]))
-    graph = helper.make_graph(
-        nodes,
-        "convolution",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 8, 8])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 16, 6, 6])],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    return written(graph, folder)
+def capabilities() -> list[str]:
+    """What OpenVINO says that this CPU computes in."""
+    return openvino._import_engine().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 class TestOpenVino(LayerTimesConformance):
     runtime: ClassVar = "openvino"
     target: ClassVar = "host/openvino-fp32-b{batch}-t1"
     package: ClassVar = "openvino"
-    unsupported: ClassVar = ("bf16", "fp16", "int8")
 
-    @pytest.mark.parametrize(("weights", "precision"), [("fp16", "fp32"), ("int8", "fp32+int8")])
+    @pytest.mark.parametrize(("file", "built"), [(FP16, "fp32"), (INT8, "int8")])
     def test_the_precision_is_what_is_computed_in(
-        self, engine: Runtime, tmp_path: Path, weights: str, precision: str
+        self, engine: Runtime, tmp_path: Path, file: str, built: str
     ) -> None:
-        """Not what the inputs or the weights are kept in."""
-        model = convolution(tmp_path / "model", weights=weights)
-        with self.opened(engine, model, tmp_path / "built") as session:
-            session.run({"input": images(1, 3, 8, 8)})
-            assert session.precision_as_built == precision
+        """Not what inputs are kept in; and what was not asked is refused."""
+        model = OnnxModels(file).small(tmp_path / "m")
+        (model / file).rename(model / FP32)
+        if built == "fp32":
+            with self.opened(engine, model, tmp_path / "built") as session:
+                assert session.precision_as_built == "fp32"
+            return
+        with (
+            pytest.raises(UnavailableError, match=r"fp32 was asked.* in int8"),
+            self.opened(engine, model, tmp_path / "built"),
+        ):
+            pass
+
+    @pytest.mark.parametrize(("precision", "capability"), [("bf16", "BF16"), ("fp16", "FP16")])
+    def test_what_this_cpu_does_not_compute_is_refused(
+        self, engine: Runtime, tmp_path: Path, precision: str, capability: str
+    ) -> None:
+        """Though OpenVINO would run bf16 nevertheless, several times as slow."""
+        if capability in capabilities():
+            pytest.skip(f"this CPU has {capability}")
+        target = self.target_of().model_copy(update={"precision": precision})
+        artifact = engine.build(small_model(tmp_path / "m"), target, tmp_path)
+        with (
+            pytest.raises(UnavailableError, match=f"does not compute {precision}.*FP32") as caught,
+            engine.open(artifact, target),
+        ):
+            pass
+        assert caught.value.hint
 
     def test_another_precision_than_fp32_is_never_run_in_silence(
         self, engine: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As its own default would be, on CPUs with bf16 instructions."""
+        if "BF16" not in capabilities():
+            pytest.skip("this CPU has no bf16 instructions")
         settings = openvino._settings(self.target_of())
         del settings["INFERENCE_PRECISION_HINT"]
         monkeypatch.setattr(openvino, "_settings", lambda target: settings)
-        core = openvino._import_engine().Core()
-        if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            pytest.skip("this CPU has no bf16 instructions")
         with (
-            pytest.raises(MeasurementError, match="computes in bf16; f32 was asked"),
+            pytest.raises(UnavailableError, match=r"fp32 was asked.* in bf16"),
             self.opened(engine, small_model(tmp_path / "m"), tmp_path / "built"),
         ):
             pass
@@ -108,3 +106,33 @@ class TestOpenVino(LayerTimesConformance):
         )
         assert (ran.returncode, ran.stderr) == (0, "")
         assert list(home.iterdir()) == []
+
+
+class TestOpenVinoInt8(LayerTimesConformance):
+    runtime: ClassVar = "openvino"
+    target: ClassVar = "host/openvino-int8-b{batch}-t1"
+    package: ClassVar = "openvino"
+    max_rel: ClassVar = 0.03
+    max_rel_network: ClassVar = 0.05
+
+
+class TestOpenVinoBf16(RuntimeConformance):
+    runtime: ClassVar = "openvino"
+    target: ClassVar = "host/openvino-bf16-b{batch}-t1"
+    package: ClassVar = "openvino"
+    max_rel: ClassVar = 0.03
+    max_rel_network: ClassVar = 0.1
+
+    @pytest.fixture
+    def engine(self) -> Runtime:
+        engine = runtimes.find(self.runtime)
+        reason = engine.unavailable()
+        if reason is None and "BF16" not in capabilities():
+            reason = f"this CPU has no bf16 instructions: {', '.join(capabilities())}"
+        if reason:
+            pytest.skip(reason)
+        return engine
+
+    def check(self, found: dict[str, NDArray], expected: NDArray) -> None:
+        (value,) = found.values()
+        np.testing.assert_allclose(value, expected, rtol=1e-2)
