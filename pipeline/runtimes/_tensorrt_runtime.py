@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
@@ -231,11 +231,26 @@ def imported(module: str, extra: str) -> Any:
         raise UnavailableError(f"{module} does not import: {error}", hint=extra) from None
 
 
-def package_holds(package: str, library: str) -> bool:
-    """Whether an installed package holds a library, whatever the rest of its version."""
-    spec = importlib.util.find_spec(package)
-    folders = (spec.submodule_search_locations or ()) if spec else ()
-    return any(any(Path(folder).glob(f"{library}*")) for folder in folders)
+def carried(packages: Sequence[str], library: str) -> list[Path]:
+    """Files of a library in packages that are installed, whatever the rest of its version."""
+    found = []
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        for folder in (spec.submodule_search_locations or ()) if spec else ():
+            found += sorted(Path(folder).glob(f"{library}*"))
+    return found
+
+
+def load_for_all(library: Path, extra: str) -> None:
+    """Loads a library so that those loaded later find it by its name.
+
+    Raises:
+        UnavailableError: It does not load.
+    """
+    try:
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        raise UnavailableError(f"{library} does not load: {error}", hint=extra) from None
 
 
 def _version(package: str) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.runtimes._tensorrt_runtime import EngineRuntime, imported, package_holds
+from pipeline.runtimes._tensorrt_runtime import EngineRuntime, carried, imported
 
 
 class Runtime(EngineRuntime):
@@ -37,4 +37,4 @@ class Runtime(EngineRuntime):
 
     def brings_library(self, library: str) -> bool:
         """Whether the wheel with its libraries is installed."""
-        return package_holds("tensorrt_libs", library)
+        return bool(carried(("tensorrt_libs",), library))

@@ -11,8 +11,9 @@ from typing import Any
 
 from pipeline.errors import UnavailableError
 from pipeline.runtimes._tensorrt_build import BuildSettings, Built, build_engine
-from pipeline.runtimes._tensorrt_runtime import EngineRuntime, imported, package_holds
+from pipeline.runtimes._tensorrt_runtime import EngineRuntime, carried, imported, load_for_all
 
+_LIBRARIES = ("libtensorrt_rtx.so.1", "libtensorrt_onnxparser_rtx.so.1")
 _LIBRARY_PACKAGES = ("onnxruntime_ep_nv_tensorrt_rtx", "tensorrt_rtx_libs")
 
 
@@ -33,13 +34,16 @@ class Runtime(EngineRuntime):
         Raises:
             UnavailableError: It is missing, or a library it needs is.
         """
-        if package_holds(_LIBRARY_PACKAGES[0], "libtensorrt_rtx.so"):
-            imported(_LIBRARY_PACKAGES[0], self.extra)  # loads the libraries it carries
+        for library in _LIBRARIES:
+            # Not by importing the package that carries them, which writes links beside them and
+            # changes where this process's children look for libraries.
+            for file in carried(_LIBRARY_PACKAGES, library)[:1]:
+                load_for_all(file, self.extra)
         return imported(self.module, self.extra)
 
     def brings_library(self, library: str) -> bool:
         """Whether a package that carries its libraries is installed."""
-        return any(package_holds(package, library) for package in _LIBRARY_PACKAGES)
+        return bool(carried(_LIBRARY_PACKAGES, library))
 
 
 def compile_ahead(file: Path, *, batch: int, compute_capability: str) -> Built:

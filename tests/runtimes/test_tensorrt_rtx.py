@@ -63,6 +63,19 @@ def test_asking_whether_it_can_run_loads_no_library() -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+def test_loading_it_changes_nothing_for_others() -> None:
+    """The package that carries its libraries would write beside them, and set variables."""
+    compiler()
+    code = (
+        "import os, sys\nfrom pipeline.runtimes.tensorrt_rtx import Runtime\n"
+        "before = dict(os.environ)\nassert Runtime().load_module().Builder\n"
+        "assert dict(os.environ) == before\n"
+        "assert 'onnxruntime_ep_nv_tensorrt_rtx' not in sys.modules"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_without_its_libraries_the_missing_one_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,17 +2,24 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline.architecture_file import published
 from pipeline.device import Target
-from pipeline.errors import UnavailableError
+from pipeline.errors import MeasurementError, UnavailableError
 from pipeline.model_files import FP16, FP32, INT8_SYMMETRIC
-from pipeline.runtimes import find
+from pipeline.runtimes import REST, _tensorrt_runtime, find
+from pipeline.runtimes._cuda import GpuIdentity
+from pipeline.runtimes._tensorrt_layers import Layer, layers_of_log, precision_of
+from pipeline.runtimes._tensorrt_session import ProfiledRun
+from pipeline.runtimes.tensorrt_rtx import Runtime, compile_ahead
 from tests.runtimes.conformance import ROOT
+from tests.runtimes.engines import GPU_KIND, compiler, network_file, one_node
 from tests.runtimes.stubs import compiled
 
 DRIVER = (
@@ -116,3 +123,167 @@ def test_where_it_cannot_run_nothing_is_built(name: str, tmp_path: Path) -> None
         engine.build(tmp_path, target, tmp_path / "built")
     assert reason in caught.value.message
     assert not (tmp_path / "built").exists()
+
+
+# Engines are kept. The compiler is real; the GPU it would ask for is named.
+
+
+class OnNamedGpu(Runtime):
+    """TensorRT for RTX, building for a GPU that is not here."""
+
+    compute_capability = GPU_KIND
+
+    def unavailable(self) -> str | None:
+        return self.build_problem()
+
+
+@pytest.fixture
+def here(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> OnNamedGpu:
+    compiler()
+    monkeypatch.setattr(_tensorrt_runtime, "use_first_gpu", lambda: None)
+    be_on(monkeypatch, "one card")
+    return OnNamedGpu()
+
+
+def be_on(monkeypatch: pytest.MonkeyPatch, uuid: str) -> None:
+    named = GpuIdentity("GPU", uuid, "8.9", "CUDA 13.2")
+    monkeypatch.setattr(_tensorrt_runtime, "gpu_identity", lambda: named)
+
+
+def kept(tmp_path: Path) -> set[str]:
+    return {path.name for path in (tmp_path / "cache" / "engines").glob("*")}
+
+
+def target(name: str) -> Target:
+    return Target.parse(f"host/tensorrt_rtx-{name}")
+
+
+def test_an_engine_is_built_once(
+    here: OnNamedGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = one_node(tmp_path / "model").parent
+    built = here.build(model, target("fp32-b1"), tmp_path / "1")
+    assert built.parent == tmp_path / "1"
+    (engine,) = kept(tmp_path)
+    assert engine.endswith(".plan")
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("built again")
+
+    monkeypatch.setattr(_tensorrt_runtime, "build_engine", refuse)
+    again = here.build(model, target("fp32-b1"), tmp_path / "2")
+    assert again.read_bytes() == built.read_bytes()
+
+
+def test_what_an_engine_depends_on_makes_another(
+    here: OnNamedGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = one_node(tmp_path / "model").parent
+    here.build(model, target("fp32-b1"), tmp_path / "built")
+    here.build(model, target("fp32-b2"), tmp_path / "built")
+    one_node(tmp_path / "model", op="Neg")
+    here.build(model, target("fp32-b1"), tmp_path / "built")
+    be_on(monkeypatch, "another card")
+    here.build(model, target("fp32-b1"), tmp_path / "built")
+    monkeypatch.setattr(OnNamedGpu, "version", lambda self: "1.8")
+    here.build(model, target("fp32-b1"), tmp_path / "built")
+    assert len(kept(tmp_path)) == 5
+
+
+def test_what_is_refused_is_not_kept(here: OnNamedGpu, tmp_path: Path) -> None:
+    model = tmp_path / "hostile"
+    model.mkdir()
+    for content in (b"", b"text"):
+        (model / FP32).write_bytes(content)
+        with pytest.raises(MeasurementError, match="hostile"):
+            here.build(model, target("fp32-b1"), tmp_path / "built")
+    with pytest.raises(MeasurementError, match=r"hostile/model\.fp16\.onnx does not exist"):
+        here.build(model, target("fp16-b1"), tmp_path / "built")
+    assert kept(tmp_path) == set()
+    assert not (tmp_path / "built").exists()
+
+
+def test_an_engine_that_is_not_there_is_told(here: OnNamedGpu, tmp_path: Path) -> None:
+    with (
+        pytest.raises(MeasurementError, match=r"none\.plan does not exist"),
+        here.open(tmp_path / "none.plan", target("fp32-b1")),
+    ):
+        pass
+
+
+# Times of layers become times of blocks. The layers are real, the times are made up.
+
+
+class Profiled:
+    """A session whose layers took a millisecond each, and the first run was disturbed."""
+
+    def __init__(self, layers: list[Layer], prefix: str = "") -> None:
+        self._layers = layers
+        self._names = [prefix + layer.name for layer in layers]
+        self.precision_as_built = precision_of(layers)
+        self.closed = False
+
+    def layers(self) -> list[Layer]:
+        return self._layers
+
+    def inputs(self) -> dict[str, object]:
+        return {}
+
+    def bind(self, feed: object) -> None:
+        del feed
+
+    def profile(self, warm_runs: int, runs: int) -> list[ProfiledRun]:
+        del warm_runs
+        each = [(1.0 + 9.0 * (run == 0)) for run in range(runs)]
+        return [
+            ProfiledRun(ms * len(self._names) + 0.5, [(name, ms) for name in self._names])
+            for ms in each
+        ]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def layers(bench_dir: Path, tmp_path: Path) -> list[Layer]:
+    compiler()
+    file = network_file(published("cream-14", resolution=64), FP32, tmp_path / "model")
+    built = compile_ahead(file, batch=1, compute_capability=GPU_KIND)
+    return layers_of_log(built.layers or "")
+
+
+def test_layers_times_become_blocks_times(
+    layers: list[Layer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Profiled(layers)
+    monkeypatch.setattr(OnNamedGpu, "_session", lambda self, *given, **named: session)
+    found = OnNamedGpu().layer_times(Path("a"), target("fp32-b1"), warm_runs=1, runs=4)
+    places = [operator.place for operator in published("cream-14", resolution=64).operators()]
+    assert list(found.by_place_ms) == [*places, REST]
+    assert found.total_ms == len(layers) + 0.5
+    assert sum(found.by_place_ms.values()) == pytest.approx(found.total_ms)
+    assert found.by_place_ms[REST] == pytest.approx(0.5)
+    assert session.closed
+
+
+def test_another_precision_than_asked_is_refused(
+    layers: list[Layer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Profiled(layers)
+    monkeypatch.setattr(OnNamedGpu, "_session", lambda self, *given, **named: session)
+    asked = target("fp16-b1")
+    told = re.escape("fp16 was asked, and the engine would compute a in fp32")
+    with pytest.raises(UnavailableError, match=told), OnNamedGpu().open(Path("a"), asked):
+        pass
+    with pytest.raises(UnavailableError, match=told):
+        OnNamedGpu().layer_times(Path("a"), asked, warm_runs=0, runs=1)
+    assert session.closed
+
+
+def test_names_that_do_not_match_are_told(
+    layers: list[Layer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = Profiled(layers, prefix="other ")
+    monkeypatch.setattr(OnNamedGpu, "_session", lambda self, *given, **named: session)
+    with pytest.raises(MeasurementError, match="name layers differently"):
+        OnNamedGpu().layer_times(Path("a"), target("fp32-b1"), warm_runs=0, runs=1)
