@@ -17,7 +17,6 @@ import onnx
 import timm
 import torch
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.cost import architecture_cost
@@ -25,6 +24,7 @@ from pipeline.errors import ExportError, UnknownNameError
 from pipeline.files import digest_of_file, storage_errors, write_atomic
 from pipeline.model_files import FP32, PROGRAM
 from pipeline.network import Network
+from pipeline.onnx_classifier import OnnxClassifier
 from pipeline.onnx_names import name_by_place
 from pipeline.operator_spec import OperatorSpec
 from pipeline.operators import build_operator, imitate_training, initialise, seeded
@@ -146,7 +146,8 @@ def measure_parity(network: Network, onnx_file: Path, images: Tensor, data: str)
     source = _evaluation_copy(network)
     with torch.inference_mode():
         expected = torch.cat([source(part) for part in images.split(_PARITY_BATCH)]).numpy()
-    found = _run_onnx(onnx_file, images.contiguous().numpy())
+    run = OnnxClassifier(onnx_file, threads=torch.get_num_threads())
+    found = run(images.contiguous().numpy())
     if found.shape != expected.shape or not (np.isfinite(found) & np.isfinite(expected)).all():
         raise ExportError(
             f"{onnx_file}: outputs of shape {found.shape} cannot be compared with the network's "
@@ -313,22 +314,3 @@ def _read(path: Path) -> onnx.ModelProto:
     if not model.graph.input:
         raise ExportError(f"{path}: is not an ONNX model", hint="export it again")
     return model
-
-
-def _run_onnx(path: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        fixed = session.get_inputs()[0].shape[0]
-        batch = fixed if isinstance(fixed, int) else min(_PARITY_BATCH, len(images))
-        # The last call is filled up with copies of the last image, whose outputs are cut off.
-        order = np.minimum(np.arange(-(-len(images) // batch) * batch), len(images) - 1)
-        feeds = [{INPUT: images[part]} for part in order.reshape(-1, batch)]
-        outputs = [session.run([LOGITS], feed)[0] for feed in feeds]
-    except Exception as error:  # ONNX Runtime's errors have no base class of their own
-        raise ExportError(f"{path}: does not run in ONNX Runtime: {_first_line(error)}") from error
-    return np.concatenate(outputs)[: len(images)]

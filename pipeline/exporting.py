@@ -17,7 +17,9 @@ from pipeline.export import (
     export_network,
     measure_parity,
 )
+from pipeline.exported_files import describe_files, write_files
 from pipeline.fingerprint import environment
+from pipeline.model_files import FP32, KINDS, files_of
 from pipeline.network import build_network, load_checkpoint
 from pipeline.progress import Progress, silent
 from pipeline.records import ExportedModel, ExportRecord
@@ -32,19 +34,21 @@ def export_models(
     out: Path,
     *,
     batch: int | None,
+    precisions: Sequence[str] = (),
     progress: Progress = silent,
 ) -> ExportRecord:
-    """Exports architectures, each to `<out>/<name>/model.onnx`, and compares them with torch.
+    """Exports architectures, each to a folder `<out>/<name>`, and compares them with torch.
 
     Args:
         architectures: What to export; several only without a checkpoint.
         checkpoint: A released Cream checkpoint or one of this package; None for random weights.
         out: Folder to write to.
         batch: Images a call; None for any number.
+        precisions: What to write besides fp32: fp16. There are no images here to calibrate int8 on.
         progress: Told after each export.
 
     Raises:
-        UsageError: One checkpoint is given for several architectures.
+        UsageError: One checkpoint is given for several architectures, or int8 is asked for.
         CheckpointError: The checkpoint does not fit.
         ExportError: A network does not export, or differs from torch once exported.
         StorageError: A file cannot be read or written.
@@ -55,9 +59,16 @@ def export_models(
             f"one checkpoint was given for {len(architectures)} architectures",
             hint="export them one by one, each with its checkpoint",
         )
+    files = files_of(precisions)
+    if any(KINDS[file].precision == "int8" for file in files):
+        raise UsageError(
+            "int8 takes the ranges of activations from real images, and here are none",
+            hint="export a recipe's winner: python run_pipeline.py export --recipe demo "
+            "--set 'export.precisions=[fp32, int8]'",
+        )
     models = []
     for done, (architecture, folder) in enumerate(_folders(architectures), start=1):
-        models.append(_export(architecture, checkpoint, out, folder, batch))
+        models.append(_export(architecture, checkpoint, out, folder, batch, files))
         progress(done, len(architectures), architecture.label)
     return ExportRecord(
         models=tuple(models), seconds=time.monotonic() - start, environment=environment()
@@ -65,20 +76,26 @@ def export_models(
 
 
 def _export(
-    architecture: Architecture, checkpoint: Path | None, out: Path, folder: str, batch: int | None
+    architecture: Architecture,
+    checkpoint: Path | None,
+    out: Path,
+    folder: str,
+    batch: int | None,
+    files: Sequence[str],
 ) -> ExportedModel:
     network = build_network(architecture, seed=RANDOM_SEED)
     weights = f"random (seed {RANDOM_SEED})"
     if checkpoint is not None:
         loaded = load_checkpoint(network, checkpoint)
         weights = f"checkpoint {checkpoint.name} ({loaded})"
-    onnx_file = export_network(network, out / folder, batch=batch) / "model.onnx"
+    onnx_file = export_network(network, out / folder, batch=batch) / FP32
     noise = torch.Generator().manual_seed(RANDOM_SEED)
     side = architecture.resolution
     images = torch.randn(PARITY_IMAGES, 3, side, side, generator=noise)
     parity = measure_parity(network, onnx_file, images, "random")
     check_parity(parity, architecture.label)
-    return describe_export(
+    write_files(network, out / folder, files, batch=batch, calibration=None)
+    exported = describe_export(
         network,
         onnx_file,
         record_folder=out,
@@ -86,6 +103,7 @@ def _export(
         parity=parity,
         preprocessing=None,
     )
+    return exported.model_copy(update={"files": describe_files(out / folder, files)})
 
 
 def _folders(architectures: Sequence[Architecture]) -> list[tuple[Architecture, str]]:

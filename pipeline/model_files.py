@@ -6,7 +6,10 @@ A model is a folder. `model.onnx` and `model.pt2` are written by export; the oth
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from pipeline.errors import UnknownNameError
 
 FP32 = "model.onnx"
 FP16 = "model.fp16.onnx"
@@ -36,3 +39,22 @@ KINDS: dict[str, FileKind] = {
     INT8_SYMMETRIC: FileKind("int8", "ONNX, int8 QDQ, symmetric", "TensorRT"),
     PROGRAM: FileKind("fp32", "exported PyTorch program", "torch"),
 }
+
+_OF_PRECISION = {"fp32": (FP32, PROGRAM), "fp16": (FP16,), "int8": (INT8, INT8_SYMMETRIC)}
+
+
+def files_of(precisions: Sequence[str], also: Iterable[str] = ()) -> tuple[str, ...]:
+    """The files of some precisions and others besides; those in fp32 always.
+
+    Args:
+        precisions: fp32, fp16 or int8, which has one file a flavour.
+        also: Names of files.
+
+    Raises:
+        UnknownNameError: There is no such precision.
+    """
+    for precision in precisions:
+        if precision not in _OF_PRECISION:
+            raise UnknownNameError.of("precision of a file", precision, _OF_PRECISION)
+    wanted = {file for precision in ("fp32", *precisions) for file in _OF_PRECISION[precision]}
+    return tuple(file for file in KINDS if file in wanted | set(also))

@@ -188,6 +188,8 @@ class ExportSection(_Section):
         precisions: What the model leaves in besides fp32, which it always does: fp16, int8. What a
             target of the benchmark reads is written in any case.
         calibration_images: Training images that int8 takes the ranges of activations from.
+        accuracy_images: Images of search-validation, and of test, on which each file is run; left
+            out, all.
         max_accuracy_drop_percent: Most percentage points of accuracy on search-validation that a
             file may be behind fp32.
     """
@@ -196,6 +198,7 @@ class ExportSection(_Section):
     parity_images: int = Field(default=256, ge=1)
     precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = ("fp32",)
     calibration_images: int = Field(default=256, ge=1)
+    accuracy_images: int | None = Field(default=None, ge=1)
     max_accuracy_drop_percent: float = Field(default=1.0, ge=0)
 
 

@@ -261,7 +261,7 @@ def _export(context: StageContext) -> ExportRecord:
     if any(KINDS[file].precision == "int8" for file in files):
         calibration = data.sample("train", section.calibration_images).contiguous().numpy()
     write_files(network, folder, files, batch=section.batch, calibration=calibration)
-    described = describe_files(folder, files, data)
+    described = describe_files(folder, files, data, images=section.accuracy_images)
     check_accuracy(
         described,
         name,

@@ -4,6 +4,7 @@ import copy
 import multiprocessing
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from pipeline.export import (
 )
 from pipeline.export_cache import TimmNetwork, cached_network, export_all
 from pipeline.files import digest_of_file
+from pipeline.model_files import PROGRAM
 from pipeline.network import Network, build_network
 from pipeline.onnx_names import PLACE
 from pipeline.operator_spec import OperatorSpec, parse_key
@@ -70,6 +72,36 @@ def model(exported: Path) -> onnx.ModelProto:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+def test_a_program_is_the_same_network_and_knows_nothing_of_this_machine(
+    network: Network, tmp_path: Path
+) -> None:
+    folder = export_network(network, tmp_path, batch=None, file=PROGRAM)
+    assert [file.name for file in folder.iterdir()] == [PROGRAM]
+    program = torch.export.load(folder / PROGRAM)
+    x = images(3)
+    with torch.inference_mode():
+        assert torch.equal(program.module()(x), network.eval()(x))
+    with zipfile.ZipFile(folder / PROGRAM) as parts:
+        texts = [parts.read(name) for name in parts.namelist() if name.endswith(".json")]
+    assert texts
+    for text in texts:
+        assert not re.search(rb"site-packages|\.py\b", text)
+        assert str(Path.home()).encode() not in text
+        assert str(Path.cwd()).encode() not in text
+
+
+def test_a_program_of_a_fixed_batch_takes_that_batch(tmp_path: Path) -> None:
+    program = torch.export.load(export_operator(STEM, tmp_path, batch=2, file=PROGRAM) / PROGRAM)
+    assert program.module()(images(2)).shape == (2, 16, 16, 16)
+    with pytest.raises(AssertionError):
+        program.module()(images(3))
+    broken = build_network(ARCHITECTURE, seed=0)
+    broken.conv_stem = torch.nn.Conv2d(7, 16, 3)
+    with pytest.raises(ExportError, match="small: does not export to PyTorch"):
+        export_network(broken, tmp_path / "none", batch=1, file=PROGRAM)
+    assert not (tmp_path / "none").exists()
 
 
 def images(count: int) -> torch.Tensor:

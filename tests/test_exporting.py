@@ -6,10 +6,11 @@ import onnx
 import pytest
 import torch
 
-from pipeline.errors import CheckpointError, StorageError, UsageError
+from pipeline.errors import CheckpointError, StorageError, UnknownNameError, UsageError
 from pipeline.export import measure_parity
 from pipeline.exporting import PARITY_IMAGES, RANDOM_SEED, export_models
 from pipeline.files import digest_of_file
+from pipeline.model_files import FP16, FP32, PROGRAM
 from pipeline.network import build_network, save_checkpoint
 from pipeline.space import Architecture
 
@@ -51,7 +52,27 @@ def test_several_architectures_are_exported_each_to_its_folder() -> None:
         assert (model.parity.images, model.parity.data) == (PARITY_IMAGES, "random")
         assert model.parity.max_rel < 1e-4
         assert model.parity.top1_agreement == 1.0
-    assert sorted(file.name for file in OUT.rglob("*.*")) == ["model.onnx"] * 2
+        assert [file.file for file in model.files] == [FP32, PROGRAM]
+        assert model.files[0].sha256 == model.sha256
+        assert {file.accuracy_percent for file in model.files} == {None}
+    assert sorted(file.name for file in OUT.rglob("*.*")) == sorted([FP32, PROGRAM] * 2)
+
+
+def test_fp16_is_written_where_it_is_asked_for() -> None:
+    (model,) = export_models([a_network("half")], None, OUT, batch=1, precisions=["fp16"]).models
+    assert [file.file for file in model.files] == [FP32, FP16, PROGRAM]
+    for file in model.files:
+        path = OUT / "half" / file.file
+        assert (file.sha256, file.size_bytes) == (digest_of_file(path), path.stat().st_size)
+
+
+def test_int8_is_refused_without_images() -> None:
+    with pytest.raises(UsageError, match="here are none") as caught:
+        export_models([a_network()], None, OUT, batch=1, precisions=["int8"])
+    assert "--recipe" in (caught.value.hint or "")
+    assert not OUT.exists()
+    with pytest.raises(UnknownNameError, match="unknown precision of a file 'int9'"):
+        export_models([a_network()], None, OUT, batch=1, precisions=["int9"])
 
 
 def test_a_checkpoint_is_what_is_exported(checkpoint: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.cost import architecture_cost
+from pipeline.model_files import KINDS
 from pipeline.records import Limits
 from pipeline.report import ReportInputs, summarise
 from pipeline.report.limits import check_limits
@@ -31,7 +32,9 @@ def test_figures_of_a_complete_run(inputs: ReportInputs) -> None:
     assert summary.test_accuracy_std_percent == pytest.approx(0.2648, abs=1e-3)
     assert summary.parity is not None
     assert summary.parity.top1_agreement == 1.0
-    assert [file.path for file in summary.files][-1] == "runs/made-up/export/model.onnx"
+    exported = [file.path for file in summary.files if file.path.startswith("runs/made-up/export/")]
+    assert [path.rpartition("/")[2] for path in exported] == list(KINDS)
+    assert len(exported) == len(KINDS)
 
 
 def test_the_honesty_of_the_table_and_how_it_was_had(inputs: ReportInputs) -> None:

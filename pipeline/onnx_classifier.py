@@ -1,0 +1,61 @@
+"""An exported classifier, run by ONNX Runtime on the CPU: what it answers, not how fast."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ExportError
+
+_BATCH = 32
+
+
+class OnnxClassifier:
+    """A model's file, loaded.
+
+    Args:
+        path: The file; its input is `input`, its output `logits`.
+        threads: To compute on.
+
+    Raises:
+        ExportError: ONNX Runtime refuses the file.
+    """
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        import onnxruntime
+
+        self._path = path
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's errors have no base class of their own
+            raise self._refused(error) from error
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits of images of shape (n, 3, side, side), n at least 1.
+
+        Raises:
+            ExportError: ONNX Runtime does not run it on them.
+        """
+        try:
+            fixed = self._session.get_inputs()[0].shape[0]
+            batch = fixed if isinstance(fixed, int) else min(_BATCH, len(images))
+            # The last call is filled up with copies of the last image, whose outputs are cut off.
+            order = np.minimum(np.arange(-(-len(images) // batch) * batch), len(images) - 1)
+            feeds = [{"input": images[part]} for part in order.reshape(-1, batch)]
+            outputs = [self._session.run(["logits"], feed)[0] for feed in feeds]
+        except Exception as error:  # as above
+            raise self._refused(error) from error
+        logits: NDArray[np.float32] = np.concatenate(outputs)[: len(images)]
+        return logits
+
+    def _refused(self, error: Exception) -> ExportError:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[0] if lines else type(error).__name__
+        return ExportError(f"{self._path}: does not run in ONNX Runtime: {reason}")
