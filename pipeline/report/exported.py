@@ -39,4 +39,4 @@ def _row(file: ExportedFile) -> tuple[Cell, ...]:
 
 
 def _percent(value: float | None) -> Cell:
-    return Cell("not measured") if value is None else Cell(percent(value), value)
+    return Cell("not measured") if value is None else Cell(percent(value, 2), value)
