@@ -231,11 +231,13 @@ class OnnxRuntimeSession:
         self._artifact = artifact
         self._memory = "cuda" if on_gpu else "cpu"
         self._binding = session.io_binding()
+        self._on_gpu: dict[str, Any] = {}
         self.precision_as_built = ""
 
     def close(self) -> None:
         """Gives the model's memory back, whoever still holds the session."""
         self._session = self._binding = None
+        self._on_gpu = {}
 
     def precision_without_profile(self) -> str | None:
         """What the model computes in where its nodes leave no doubt, or None."""
@@ -296,22 +298,25 @@ class OnnxRuntimeSession:
             self._binding.bind_output(output.name)
 
     def _bind_on_gpu(self, feed: Feed) -> None:
-        if not hasattr(self, "_on_gpu"):
-            value = self._ort.OrtValue
-            self._on_gpu = {
-                name: value.ortvalue_from_numpy(np.ascontiguousarray(array), self._memory, 0)
-                for name, array in feed.items()
-            }
-            for name, there in self._on_gpu.items():
-                self._binding.bind_ortvalue_input(name, there)
-            for output in self._session.get_outputs():
-                place = value.ortvalue_from_shape_and_type(
-                    output.shape, _TYPES[output.type], self._memory, 0
-                )
-                self._binding.bind_ortvalue_output(output.name, place)
-        for name, array in feed.items():
-            self._on_gpu[name].update_inplace(np.ascontiguousarray(array))
-        self._binding.synchronize_inputs()
+        arrays = {name: np.ascontiguousarray(value) for name, value in feed.items()}
+        try:
+            if not self._on_gpu:
+                self._reserve_on_gpu(arrays)
+            for name, array in arrays.items():
+                self._on_gpu[name].update_inplace(array)
+            self._binding.synchronize_inputs()
+        except Exception as error:  # noqa: BLE001  (as in `run`)
+            raise MeasurementError(self._message(error)) from None
+
+    def _reserve_on_gpu(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        value = self._ort.OrtValue
+        for name, array in arrays.items():
+            self._on_gpu[name] = value.ortvalue_from_numpy(array, self._memory, 0)
+            self._binding.bind_ortvalue_input(name, self._on_gpu[name])
+        for output in self._session.get_outputs():
+            kind = _TYPES[output.type]
+            place = value.ortvalue_from_shape_and_type(output.shape, kind, self._memory, 0)
+            self._binding.bind_ortvalue_output(output.name, place)
 
     def run_bound(self) -> None:
         """Runs on the bound inputs."""

@@ -97,7 +97,13 @@ _CUT = {
 
 
 class OnnxModels:
-    """ONNX files in fp32, fp16 or int8."""
+    """ONNX files in fp32, fp16 or int8.
+
+    Args:
+        file: Which.
+        convolving: Whether a small model has a convolution in fp32 before its node: some engines
+            lower the precision of those only.
+    """
 
     free_side = "height"
     hostile: ClassVar = {
@@ -106,12 +112,13 @@ class OnnxModels:
         "loose end": lambda whole: whole.replace(b"input", b"inbut", 1),
     }
 
-    def __init__(self, file: str = FP32) -> None:
+    def __init__(self, file: str = FP32, *, convolving: bool = False) -> None:
         self.file = file
+        self._of_fp32 = convolved_node if convolving else one_node
         self.largest_error = {FP32: 0.0, FP16: 2e-3, INT8: 1.1 * _STEP}.get(file, _STEP)
 
     def small(self, folder: Path, *, op: str = "Relu", free_side: bool = False) -> Path:
-        make = {FP32: one_node, FP16: half_node}.get(self.file, quantised_node)
+        make = {FP32: self._of_fp32, FP16: half_node}.get(self.file, quantised_node)
         nodes, constants = make(op)
         shape = ["batch", 3, "height" if free_side else 4, 4]
         return self._written(folder, nodes, TensorProto.FLOAT, shape, constants)
@@ -259,6 +266,15 @@ Nodes = tuple[list[onnx.NodeProto], list[TensorProto]]
 
 def one_node(op: str) -> Nodes:
     return [helper.make_node(op, ["input"], ["logits"], name="node")], []
+
+
+def convolved_node(op: str) -> Nodes:
+    """After a 1×1 convolution that changes nothing."""
+    weight = np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1)
+    return [
+        helper.make_node("Conv", ["input", "weight"], ["same"], name="conv", kernel_shape=[1, 1]),
+        helper.make_node(op, ["same"], ["logits"], name="node"),
+    ], [numpy_helper.from_array(weight, "weight")]
 
 
 def half_node(op: str) -> Nodes:

@@ -123,6 +123,11 @@ class TestOpenVinoBf16(RuntimeConformance):
     max_rel: ClassVar = 0.03
     max_rel_network: ClassVar = 0.1
 
+    @classmethod
+    def models(cls) -> OnnxModels:
+        """With a convolution: nothing else by itself makes OpenVINO compute in bf16."""
+        return OnnxModels(FP32, convolving=True)
+
     @pytest.fixture
     def engine(self) -> Runtime:
         engine = runtimes.find(self.runtime)
