@@ -2,7 +2,7 @@
 
 Latency does not depend on what the weights are, so one export serves all measurements of an
 operator. The cache is keyed by what decides the file's content: the operator or architecture, the
-batch, and the versions of the exporter. Files of other precisions are made of `model.onnx` when
+batch, and the versions of the exporters. Files of other precisions are made of `model.onnx` when
 they are first asked for, calibrated on noise, and lie beside it. Files appear whole or not at all;
 a kill loses at most the exports that were under way.
 """
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import onnxruntime
 import torch
 
 from pipeline.device import usable_cores
@@ -228,6 +229,8 @@ def _label(job: ExportJob) -> str:
 
 def _folder(job: ExportJob, batch: int | None) -> Path:
     versions = "-".join(f"{name}{metadata.version(name)}" for name in _EXPORTERS)
+    # It makes the files in other precisions; its package has several names.
+    versions += f"-onnxruntime{onnxruntime.__version__}"
     ending = f"b{batch}" if batch else "dynamic"
     return cache_dir() / "onnx" / f"format{_FORMAT}-{versions}" / f"{_stem(job)}-{ending}"
 

@@ -187,6 +187,14 @@ def test_a_file_that_does_not_run_is_named(tmp_path: Path, data: ImageData) -> N
         describe_files(tmp_path, [FP32], data)
 
 
+def test_a_network_that_is_no_program_is_named(tmp_path: Path) -> None:
+    broken = build_network(ARCHITECTURE, seed=0)
+    broken.conv_stem = torch.nn.Conv2d(7, 16, 3)
+    with pytest.raises(ExportError, match="small: does not export to PyTorch"):
+        write_files(broken, tmp_path, [PROGRAM], batch=1, calibration=None)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_records_without_files_still_read() -> None:
     model = export_record(ARCHITECTURE).models[0].model_dump(mode="json")
     del model["files"], model["calibration_images"]
