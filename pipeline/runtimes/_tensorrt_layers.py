@@ -23,6 +23,8 @@ _FUSED = re.compile(r"__myl_(\w*?)_(?:myl|0x)")
 _FUSED_PRODUCTS = frozenset({"Conv", "Corr", "Fc", "Gemm", "Matm"})
 _PLAIN_PRODUCT = "MulSum"
 """How a matrix product too small for a kernel of its own is computed."""
+_FUSED_MOVES = frozenset({"Cast", "Conc", "Copy", "Move", "Resh", "Slic", "Tran"})
+_MOVING = re.compile(r"reformat|no_?op|shuffle|cast", re.IGNORECASE)
 _TYPES = (
     (re.compile(r"bfloat16|bf16", re.IGNORECASE), "bf16"),
     (re.compile(r"half|fp16", re.IGNORECASE), "fp16"),
@@ -45,7 +47,8 @@ class Layer(NamedTuple):
         name: As the engine's profiler calls it.
         nodes: The ONNX nodes it came from; empty where the engine put it in.
         multiplies: Whether it is a convolution or a matrix product.
-        precision: What it computes in; None for types that are not floating point or int8.
+        precision: What it computes in; None where it only moves and converts values, and for types
+            that are not floating point or int8.
     """
 
     name: str
@@ -136,10 +139,12 @@ def _layer(
     if fused:
         operations = set(re.findall(r"[A-Z][a-z]*", fused[1]))
         multiplies = bool(operations & _FUSED_PRODUCTS) or _PLAIN_PRODUCT in fused[1]
+        moves = operations <= _FUSED_MOVES
     else:
         multiplies = any(_KIND.search(kind) for kind in kinds)
+        moves = not multiplies and any(_MOVING.search(kind) for kind in kinds)
     # A convolution computes in the type of what it takes; what it gives may be wider.
-    precision = next(iter(map(_precision, types)), None)
+    precision = None if moves else next(iter(map(_precision, types)), None)
     if precision == "fp32" and "tf32" in tactic.lower():
         precision = "tf32"
     return Layer(name, tuple(nodes), multiplies, precision)

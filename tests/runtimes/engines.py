@@ -4,16 +4,22 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
+from pipeline import runtimes
 from pipeline.export_cache import cached_network
-from pipeline.model_files import FP32
+from pipeline.model_files import FP16, FP32, INT8_SYMMETRIC
 from pipeline.precision import make_file, noise_for
 from pipeline.runtimes import tensorrt_rtx
 from pipeline.space import Architecture
+from tests.runtimes.layer_times import LayerTimesConformance
+from tests.runtimes.models import Models, OnnxModels
 
+STEP = 1 / 32
+"""Of the quantised small model: its values reach from -4 to 4."""
 GPU_KIND = "SM89"
 
 
@@ -70,3 +76,52 @@ def file_of(graph: onnx.GraphProto, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FP32).write_bytes(model.SerializeToString())
     return folder / FP32
+
+
+class TensorRtModels(OnnxModels):
+    """Models as TensorRT takes them.
+
+    The small one has a convolution that changes nothing: casts around a lone node are fused with
+    it, and then nothing tells what it computes in.
+    """
+
+    def small(self, folder: Path, *, op: str = "Relu", free_side: bool = False) -> Path:
+        identity = np.eye(3).reshape(3, 3, 1, 1)
+        convolution = {"name": "conv", "kernel_shape": [1, 1]}
+        if self.file == FP16:
+            constants = {"weight": identity.astype(np.float16)}
+            nodes = [
+                helper.make_node("Cast", ["input"], ["half"], name="in", to=TensorProto.FLOAT16),
+                helper.make_node("Conv", ["half", "weight"], ["same"], **convolution),
+                helper.make_node(op, ["same"], ["result"], name="node"),
+                helper.make_node("Cast", ["result"], ["logits"], name="out", to=TensorProto.FLOAT),
+            ]
+        elif self.file == INT8_SYMMETRIC:
+            constants = {
+                "kept": identity.astype(np.int8),
+                "one": np.ones(3, np.float32),
+                "zeros": np.zeros(3, np.int8),
+                "step": np.float32(STEP),
+                "zero": np.int8(0),
+            }
+            kept = ["kept", "one", "zeros"]
+            nodes = [
+                helper.make_node("QuantizeLinear", ["input", "step", "zero"], ["q"], name="q"),
+                helper.make_node("DequantizeLinear", ["q", "step", "zero"], ["data"], name="dq"),
+                helper.make_node("DequantizeLinear", kept, ["weight"], name="w", axis=0),
+                helper.make_node("Conv", ["data", "weight"], ["same"], **convolution),
+                helper.make_node(op, ["same"], ["logits"], name="node"),
+            ]
+        else:
+            return super().small(folder, op=op, free_side=free_side)
+        tensors = [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()]
+        shape = ["batch", 3, "height" if free_side else 4, 4]
+        return self._written(folder, nodes, TensorProto.FLOAT, shape, tensors)
+
+
+class TensorRtConformance(LayerTimesConformance):
+    """The suite on models that TensorRT takes."""
+
+    @classmethod
+    def models(cls) -> Models:
+        return TensorRtModels(runtimes.model_file(cls.target_of()))

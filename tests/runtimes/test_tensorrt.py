@@ -4,10 +4,10 @@ from typing import ClassVar
 
 import pytest
 
-from tests.runtimes.layer_times import LayerTimesConformance
+from tests.runtimes.engines import TensorRtConformance
 
 
-class TestTensorRt(LayerTimesConformance):
+class TestTensorRt(TensorRtConformance):
     runtime: ClassVar = "tensorrt"
     target: ClassVar = "host/tensorrt-fp32-b{batch}"
     package: ClassVar = "tensorrt"
@@ -15,7 +15,7 @@ class TestTensorRt(LayerTimesConformance):
 
 
 @pytest.mark.slow
-class TestTensorRtFp16(LayerTimesConformance):
+class TestTensorRtFp16(TensorRtConformance):
     runtime: ClassVar = "tensorrt"
     target: ClassVar = "host/tensorrt-fp16-b{batch}"
     package: ClassVar = "tensorrt"
@@ -25,7 +25,7 @@ class TestTensorRtFp16(LayerTimesConformance):
 
 
 @pytest.mark.slow
-class TestTensorRtInt8(LayerTimesConformance):
+class TestTensorRtInt8(TensorRtConformance):
     runtime: ClassVar = "tensorrt"
     target: ClassVar = "host/tensorrt-int8-b{batch}"
     package: ClassVar = "tensorrt"

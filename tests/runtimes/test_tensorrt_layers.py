@@ -122,8 +122,10 @@ def test_both_shapes_of_the_inspectors_json_tell_the_precision() -> None:
 def test_only_convolutions_and_matrix_products_tell_it() -> None:
     found = layers_of_json(json.dumps(NEW))
     assert [layer.multiplies for layer in found] == [False, True, True, False, True, False]
-    assert [layer.precision for layer in found] == ["fp32", "fp16", "fp16", "fp16", "fp16", "fp32"]
-    assert [layer.multiplies for layer in layers_of_json(json.dumps(OLD))] == [False, True, False]
+    assert [layer.precision for layer in found] == [None, "fp16", "fp16", "fp16", "fp16", None]
+    old = layers_of_json(json.dumps(OLD))
+    assert [layer.multiplies for layer in old] == [False, True, False]
+    assert [layer.precision for layer in old] == [None, "fp16", "fp16"]
 
 
 def test_layers_find_their_modules() -> None:
@@ -190,8 +192,20 @@ def test_several_precisions_are_joined() -> None:
 
 
 def test_without_a_product_the_other_layers_tell() -> None:
-    layer = {"Name": "r", "LayerType": "kgen", "Inputs": [tensor_11("Half")]}
-    assert precision_of(layers_of_json(json.dumps({"Layers": [layer]}))) == "fp16"
+    """But not those that only convert."""
+    layers = [
+        {"Name": "__myl_CastTran_myl0_0", "LayerType": "kgen", "Inputs": [tensor_11("Float")]},
+        {"Name": "__myl_MulReluCast_myl0_1", "LayerType": "kgen", "Inputs": [tensor_11("Half")]},
+    ]
+    assert precision_of(layers_of_json(json.dumps({"Layers": layers}))) == "fp16"
+
+
+def test_a_small_product_without_a_kernel_of_its_own_is_one() -> None:
+    layers = [
+        {"Name": "__myl_ReshMulSum_myl0_0", "LayerType": "kgen", "Inputs": [tensor_11("Half")]},
+        {"Name": "__myl_Relu_myl0_1", "LayerType": "kgen", "Inputs": [tensor_11("Float")]},
+    ]
+    assert precision_of(layers_of_json(json.dumps({"Layers": layers}))) == "fp16"
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", "{}", "null"])

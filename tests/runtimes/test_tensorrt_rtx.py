@@ -7,16 +7,23 @@ from typing import ClassVar
 
 import pytest
 
-from pipeline.errors import UnavailableError
+from pipeline.errors import MeasurementError, UnavailableError
+from pipeline.model_files import FP16, FP32, INT8_SYMMETRIC
+from pipeline.operator_spec import parse_key
 from pipeline.runtimes import tensorrt_rtx
 from pipeline.runtimes._tensorrt_layers import layers_of_log, precision_of
 from pipeline.runtimes.tensorrt_rtx import compile_ahead
-from tests.runtimes.conformance import ROOT
-from tests.runtimes.engines import GPU_KIND, compiler, one_node
-from tests.runtimes.layer_times import LayerTimesConformance
+from tests.runtimes.conformance import OPERATORS, ROOT
+from tests.runtimes.engines import (
+    GPU_KIND,
+    TensorRtConformance,
+    TensorRtModels,
+    compiler,
+    one_node,
+)
 
 
-class TestTensorRtForRtx(LayerTimesConformance):
+class TestTensorRtForRtx(TensorRtConformance):
     runtime: ClassVar = "tensorrt_rtx"
     target: ClassVar = "host/tensorrt_rtx-fp32-b{batch}"
     package: ClassVar = "tensorrt_rtx_bindings"
@@ -24,7 +31,7 @@ class TestTensorRtForRtx(LayerTimesConformance):
 
 
 @pytest.mark.slow
-class TestTensorRtForRtxFp16(LayerTimesConformance):
+class TestTensorRtForRtxFp16(TensorRtConformance):
     runtime: ClassVar = "tensorrt_rtx"
     target: ClassVar = "host/tensorrt_rtx-fp16-b{batch}"
     package: ClassVar = "tensorrt_rtx_bindings"
@@ -34,7 +41,7 @@ class TestTensorRtForRtxFp16(LayerTimesConformance):
 
 
 @pytest.mark.slow
-class TestTensorRtForRtxInt8(LayerTimesConformance):
+class TestTensorRtForRtxInt8(TensorRtConformance):
     runtime: ClassVar = "tensorrt_rtx"
     target: ClassVar = "host/tensorrt_rtx-int8-b{batch}"
     package: ClassVar = "tensorrt_rtx_bindings"
@@ -50,6 +57,32 @@ def test_it_compiles_for_a_gpu_that_is_not_here(tmp_path: Path, kind: str) -> No
     assert built.plan
     assert built.layers
     assert precision_of(layers_of_log(built.layers)) == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("file", "precision"), [(FP32, "fp32"), (FP16, "fp16"), (INT8_SYMMETRIC, "int8")]
+)
+@pytest.mark.usefixtures("bench_dir")
+def test_it_takes_the_suites_models(tmp_path: Path, file: str, precision: str) -> None:
+    """So that the suite tests sessions where there is a GPU, and not its own models."""
+    compiler()
+    models = TensorRtModels(file)
+    kinds = [parse_key(OPERATORS[kind]) for kind in ("ir4_5x5", "tail")]
+    folders = [models.small(tmp_path / op, op=op) for op in ("Relu", "Neg")]
+    for folder in [*folders, *(models.operator(spec, 1) for spec in kinds)]:
+        built = compile_ahead(folder / file, batch=1, compute_capability=GPU_KIND)
+        assert precision_of(layers_of_log(built.layers or "")) == precision
+    for name, content in models.hostile.items():
+        model = models.small(tmp_path / name) / file
+        model.write_bytes(content(model.read_bytes()))
+        with pytest.raises(MeasurementError, match=name):
+            compile_ahead(model, batch=1, compute_capability=GPU_KIND)
+    for folder in (models.failing(tmp_path / "failing"), models.of_booleans(tmp_path / "bool")):
+        with pytest.raises(MeasurementError, match=r"NonZero|'input'.*bool"):
+            compile_ahead(folder / file, batch=1, compute_capability=GPU_KIND)
+    free = models.small(tmp_path / "free", free_side=True)
+    with pytest.raises(MeasurementError, match=r"'input'.*free.*height"):
+        compile_ahead(free / file, batch=1, compute_capability=GPU_KIND)
 
 
 def test_asking_whether_it_can_run_loads_no_library() -> None:
