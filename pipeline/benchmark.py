@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from pipeline import trtexec
 from pipeline.architecture_file import published, published_models
 from pipeline.bench import Course
 from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult, DeviceTiming, TargetTiming
@@ -18,16 +21,19 @@ from pipeline.engines import engine_environment
 from pipeline.errors import MeasurementError, UsageError
 from pipeline.export import RANDOM_SEED
 from pipeline.export_cache import TimmNetwork, cached_network, cached_timm, export_all
+from pipeline.files import write_atomic
+from pipeline.fingerprint import RUNTIMES
 from pipeline.latency_stats import Visit, reduce_visits
 from pipeline.measure import TimingProtocol
 from pipeline.progress import Progress, silent
 from pipeline.records import LatencyPrediction
-from pipeline.runtimes import TransferTime, model_file, tells_layer_times
+from pipeline.runtimes import LayerTimes, TransferTime, model_file, tells_layer_times
 from pipeline.space import Architecture
 from pipeline.worker import MeasuringProcess
 
 RANDOM = f"random (seed {RANDOM_SEED})"
 _WARM_RUNS, _PROFILED_RUNS = 5, 30
+_LONGEST_NAME = 80
 
 
 @dataclass(frozen=True)
@@ -102,9 +108,11 @@ def benchmark(
         target: _layers(target, groups[target], found, progress)
         for target, found in campaigns.items()
     }
+    for target, found in campaigns.items():
+        _write_for_trtexec(folder, target, found, layers[target])
     return BenchmarkRecord(
         results=tuple(
-            _result(subject, target, campaigns[target], layers[target].get(subject.name, {}))
+            _result(subject, target, campaigns[target], layers[target].get(subject.name))
             for target, subjects in groups.items()
             for subject in subjects
         ),
@@ -139,7 +147,7 @@ def _course(target: Target, subjects: Sequence[BenchmarkSubject], folder: Path) 
 
 def _layers(
     target: Target, subjects: Sequence[BenchmarkSubject], found: Campaign, progress: Progress
-) -> dict[str, dict[str, float]]:
+) -> dict[str, LayerTimes]:
     """The time of each block of those models that are no references, where the runtime tells."""
     profiled = [
         subject
@@ -204,7 +212,7 @@ def random_subject(
 
 
 def _result(
-    subject: BenchmarkSubject, target: Target, campaign: Campaign, layers_ms: dict[str, float]
+    subject: BenchmarkSubject, target: Target, campaign: Campaign, layers: LayerTimes | None
 ) -> BenchmarkResult:
     cost = architecture_cost(subject.architecture) if subject.architecture else None
     stats = campaign.stats.get(subject.name)
@@ -224,7 +232,7 @@ def _result(
         is_reference=subject.is_reference,
         device=_device_timing(visits, campaign.transfers.get(subject.name)),
         notes=(*subject.notes, *campaign.notes.get(subject.name, ())),
-        layers_ms=layers_ms,
+        layers_ms=layers.by_place_ms if layers else {},
         error=campaign.failed.get(subject.name),
     )
 
@@ -244,9 +252,41 @@ def _device_timing(visits: Sequence[Visit], transfer: TransferTime | None) -> De
         temperature_c=_range(state.temperature_c for state in states),
         power_w=_range(state.power_w for state in states),
         slowdown_reasons=tuple(dict.fromkeys(reasons)),
+        warnings=tuple(trtexec.warnings_of(_samples(visits, transfer))),
     )
+
+
+def _samples(visits: Sequence[Visit], transfer: TransferTime | None) -> list[trtexec.Sample]:
+    """Runs as trtexec knows them; copies, which were timed apart, take the same in each."""
+    copies = (transfer.to_device_ms, transfer.to_host_ms) if transfer else (None, None)
+    return [
+        trtexec.Sample(enqueue_ms, compute_ms, *copies)
+        for visit in visits
+        for enqueue_ms, compute_ms in zip(visit.enqueue_ms, visit.device_ms, strict=True)
+    ]
+
+
+def _write_for_trtexec(
+    folder: Path, target: Target, found: Campaign, layers: Mapping[str, LayerTimes]
+) -> None:
+    """Writes device times and layers as NVIDIA's trtexec does, beside the journals."""
+    for name, visits in found.visits.items():
+        samples = _samples(visits, found.transfers.get(name))
+        if samples:
+            path = folder / f"{_file_stem(target, name)}.times.json"
+            write_atomic(path, json.dumps(trtexec.export_times(samples)))
+    for name, times in layers.items():
+        if times.engine_ms and RUNTIMES[target.runtime].gpu:
+            path = folder / f"{_file_stem(target, name)}.profile.json"
+            write_atomic(path, json.dumps(trtexec.export_profile(times.engine_ms)))
 
 
 def _range(values: Iterable[float | None]) -> tuple[float, float] | None:
     told = [value for value in values if value is not None]
     return (min(told), max(told)) if told else None
+
+
+def _file_stem(target: Target, name: str) -> str:
+    """Target and model; a network without a name has one too long, and with colons."""
+    plain = re.sub(r"[^\w.-]+", "_", name)[:_LONGEST_NAME]
+    return f"{target.setting}.{plain}"

@@ -137,7 +137,9 @@ class MeasuringProcess:
             answer["enqueue_ms"],
         )
 
-    def layer_times(self, key: str, model: Path, *, warm_runs: int, runs: int) -> dict[str, float]:
+    def layer_times(
+        self, key: str, model: Path, *, warm_runs: int, runs: int
+    ) -> runtimes.LayerTimes:
         """Profiles a network; see `pipeline.runtimes.ProfilingRuntime`.
 
         It need not be opened: profiling loads it anew.
@@ -147,10 +149,6 @@ class MeasuringProcess:
             model: Folder with `model.onnx` of a network; an operator on its own has no blocks.
             warm_runs: Runs first, which do not count.
             runs: Profiled runs.
-
-        Returns:
-            Milliseconds of each block by its place, in network order, and of the rest under
-            `runtimes.REST`; they add up to a profiled run, which is slower than a plain one.
 
         Raises:
             UnavailableError: The runtime does not tell.
@@ -170,8 +168,9 @@ class MeasuringProcess:
             "warm_runs": warm_runs,
             "runs": runs,
         }
-        by_place_ms: dict[str, float] = self._ask(request)["by_place_ms"]
-        return by_place_ms
+        told = self._ask(request)
+        engine_ms = {name: tuple(times_ms) for name, times_ms in told["engine_ms"].items()}
+        return runtimes.LayerTimes(told["total_ms"], told["by_place_ms"], engine_ms)
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._child.stdin is not None

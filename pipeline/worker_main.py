@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,7 +41,7 @@ class _Child:
         if request["do"] == "open":
             return self._open(key, Path(request["model"]))
         if request["do"] == "layer_times":
-            return {"by_place_ms": self._layer_times(request)}
+            return self._layer_times(request)
         session = self._sessions[key]
         if request["do"] == "warm":
             end = time.perf_counter() + request["duration_ms"] / 1e3
@@ -83,13 +84,13 @@ class _Child:
         state = self._machine.read()
         return state.model_copy(update={"gpu": self._gpu.read()}) if self._gpu else state
 
-    def _layer_times(self, request: dict[str, Any]) -> dict[str, float]:
+    def _layer_times(self, request: dict[str, Any]) -> dict[str, Any]:
         assert isinstance(self._runtime, runtimes.ProfilingRuntime)  # asked before
         artifact = self._runtime.build(Path(request["model"]), self._target, self._built / "layers")
         found = self._runtime.layer_times(
             artifact, self._target, warm_runs=request["warm_runs"], runs=request["runs"]
         )
-        return found.by_place_ms
+        return asdict(found)
 
     def _open(self, key: str, model: Path) -> dict[str, Any]:
         into = self._built / str(len(self._sessions))

@@ -1,5 +1,6 @@
 """Benchmarks for real, on networks so small that they take seconds."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,18 +9,26 @@ from pipeline.architecture_file import published, published_models
 from pipeline.benchmark import (
     RANDOM,
     BenchmarkSubject,
+    _device_timing,
+    _write_for_trtexec,
     benchmark,
     nearest_published,
     random_subject,
     reference_subject,
 )
 from pipeline.benchmark_record import BenchmarkRecord
+from pipeline.campaign import Campaign
 from pipeline.cost import architecture_cost
+from pipeline.device import Target
 from pipeline.errors import MeasurementError, UnknownNameError, UsageError
 from pipeline.export_cache import cached_operator
+from pipeline.gpu_state import GpuState
 from pipeline.journal import read_journal
+from pipeline.latency_stats import Visit, reduce_visits
+from pipeline.machine_state import MachineState
 from pipeline.operator_spec import parse_key
 from pipeline.records import LatencyPrediction
+from pipeline.runtimes import REST, LayerTimes, TransferTime
 from pipeline.space import Architecture, get_space
 from tests.tiny import CLASSES, QUICK, RESOLUTION, TARGET, networks
 
@@ -157,3 +166,93 @@ def test_a_reference_is_else_one_of_timms() -> None:
 def test_an_unknown_reference_is_told() -> None:
     with pytest.raises(UnknownNameError, match="cream-15"):
         reference_subject("cream-15", RESOLUTION, CLASSES, TARGET)
+
+
+# Devices with a clock of their own.
+
+GPU_TARGET = Target.parse("host/tensorrt-fp16-b1")
+
+
+def visits_on_a_gpu() -> list[Visit]:
+    """Three visits of two runs; the host takes a third longer than the device."""
+    states = [GpuState(clock_sm_mhz=mhz, slowdown_reasons=("power limit",)) for mhz in (1900, 1980)]
+    return [
+        Visit(
+            sweep=sweep,
+            key="net",
+            samples_ms=(0.4, 0.5),
+            control_before_ms=(1.0,),
+            control_after_ms=(1.0,),
+            at=f"2026-01-01T00:00:0{sweep}+00:00",
+            precision="fp16",
+            state=MachineState(gpu=states[sweep % 2]),
+            device_ms=(0.3, 0.31 + 0.01 * sweep),
+            enqueue_ms=(0.28, 0.29),
+        )
+        for sweep in range(3)
+    ]
+
+
+def test_what_a_device_tells_of_its_runs_is_kept_apart_from_the_hosts() -> None:
+    timing = _device_timing(visits_on_a_gpu(), TransferTime(0.05, 0.01))
+    assert timing is not None
+    assert timing.compute_ms.typical == 0.3
+    assert timing.compute_ms.n == 6
+    assert timing.enqueue_ms == pytest.approx(0.285)
+    assert (timing.to_device_ms, timing.to_host_ms) == (0.05, 0.01)
+    assert timing.clock_sm_mhz == (1900, 1980)
+    assert timing.temperature_c is None
+    assert timing.slowdown_reasons == ("power limit",)
+    assert any("the host may be what limits it" in words for words in timing.warnings)
+    plain = [visit.model_copy(update={"device_ms": ()}) for visit in visits_on_a_gpu()]
+    assert _device_timing(plain, None) is None
+
+
+def test_a_gpus_times_and_layers_are_written_as_trtexec_does(tmp_path: Path) -> None:
+    visits = visits_on_a_gpu()
+    campaign = Campaign(
+        stats={"net/a": reduce_visits(visits)},
+        visits={"net/a": visits},
+        failed={},
+        precision={"net/a": "fp16"},
+        control=None,
+        steadiness=None,
+        measured=3,
+        reused=0,
+        opening_s={},
+    )
+    layers = {"net/a": LayerTimes(0.3, {"conv_stem": 0.3}, {"one": (0.1, 0.1), "two": (0.2, 0.2)})}
+    _write_for_trtexec(tmp_path, GPU_TARGET, campaign, layers)
+    times = json.loads((tmp_path / "tensorrt-fp16-b1.net_a.times.json").read_text())
+    assert [run["computeMs"] for run in times] == [0.3, 0.31, 0.3, 0.32, 0.3, 0.33]
+    count, one, two = json.loads((tmp_path / "tensorrt-fp16-b1.net_a.profile.json").read_text())
+    assert count == {"count": 2}
+    assert (one["name"], two["name"]) == ("one", "two")
+    assert two["percentage"] == pytest.approx(200 / 3)
+
+
+# Several targets, for real.
+
+
+def test_one_model_on_several_targets_is_timed_in_turn() -> None:
+    int8 = TARGET.model_copy(update={"precision": "int8"})
+    elsewhere = Target.parse("another-board/onnxruntime-fp32-b1-t1")
+    network = networks()[0]
+    record = benchmark(
+        {target: [random_subject(network, target)] for target in (TARGET, int8, elsewhere)},
+        protocol=QUICK,
+        folder=FOLDER,
+    )
+    fp32, quantised, away = record.results
+    assert record.targets == (TARGET.name, int8.name, elsewhere.name)
+    assert fp32.precision_as_built == "fp32"
+    assert "int8" in (quantised.precision_as_built or "").split("+")
+    assert fp32.images_per_second == pytest.approx(1e3 / fp32.latency_ms.typical)
+    assert set(record.others) == {int8.name}
+    places = [placed.place for placed in network.operators()]
+    for result in (fp32, quantised):
+        assert list(result.layers_ms) == [*places, REST]
+        assert all(result.layers_ms[place] > 0 for place in places)
+    assert away.latency_ms is None
+    assert "is on another-board" in (away.error or "")
+    assert not list(FOLDER.glob("*.json"))  # a CPU has no clock of its own

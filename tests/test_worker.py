@@ -199,10 +199,10 @@ def test_an_unknown_runtime_is_refused_with_the_nearest() -> None:
 
 
 def test_an_error_in_the_child_arrives_with_its_type_and_hint(model: Path) -> None:
-    target = Target.parse("host/onnxruntime-fp16-b1-t1")
+    target = Target.parse("host/onnxruntime-bf16-b1-t1")
     with (
         MeasuringProcess(target) as process,
-        pytest.raises(UnavailableError, match="fp16 was asked") as caught,
+        pytest.raises(UnavailableError, match="bf16 was asked") as caught,
     ):
         process.open("tiny", model)
     assert caught.value.hint == "use host/onnxruntime-fp32-b1-t1"
@@ -216,7 +216,9 @@ def test_the_times_of_layers_come_from_the_child(process: MeasuringProcess, expo
         models = [cached_network(network, batch=1) for network in networks]
     assert runtimes.tells_layer_times(process.target.runtime)
     for network, model in zip(networks, models, strict=True):
-        by_place_ms = process.layer_times(network.short, model, warm_runs=2, runs=4)
+        told = process.layer_times(network.short, model, warm_runs=2, runs=4)
+        by_place_ms = told.by_place_ms
+        assert sum(by_place_ms.values()) == pytest.approx(told.total_ms)
         assert list(by_place_ms) == [*(place.place for place in network.operators()), REST]
         assert all(time_ms > 0 for time_ms in by_place_ms.values())
     process.burst("tiny", warm_runs=0, runs=1, burst_ms=0, max_runs=1)

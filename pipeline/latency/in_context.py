@@ -138,7 +138,8 @@ def _visit(
         return tuple(burst.samples_ms)
 
     before = control_ms()
-    by_place_ms = process.layer_times(key, model, warm_runs=_WARM_RUNS, runs=_runs(latency_ms))
+    told = process.layer_times(key, model, warm_runs=_WARM_RUNS, runs=_runs(latency_ms))
+    by_place_ms = told.by_place_ms
     places = [placed.place for placed in network.operators()]
     untold = [place for place in places if place not in by_place_ms]
     if untold:

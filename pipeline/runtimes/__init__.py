@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, get_args, runtime_checkable
 
@@ -140,10 +140,13 @@ class LayerTimes:
         by_place_ms: Time of each block by its place, in network order; last `REST`, which is what
             belongs to no block: the engine's own work between nodes, the profiler's, and what
             whole microseconds cut off. The values add up to `total_ms`.
+        engine_ms: Each layer of the engine by its own name, in each run that counts, in the order
+            in which they ran; empty where the runtime does not keep that.
     """
 
     total_ms: float
     by_place_ms: dict[str, float]
+    engine_ms: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -23,7 +23,7 @@ from pipeline.latency.sampling import design_networks
 from pipeline.latency_stats import Visit, by_key
 from pipeline.measure import TimingProtocol
 from pipeline.operator_spec import OperatorSpec
-from pipeline.runtimes import tells_layer_times
+from pipeline.runtimes import REST, LayerTimes, tells_layer_times
 from pipeline.space import Architecture, get_space
 from tests.latency import synthetic
 from tests.latency.synthetic import visit
@@ -160,7 +160,7 @@ class Process:
         assert key == CONTROL
         return Burst([1.0 + run for run in range(runs)])
 
-    def layer_times(self, key: str, model: Path, *, warm_runs: int, runs: int) -> dict[str, float]:
+    def layer_times(self, key: str, model: Path, *, warm_runs: int, runs: int) -> LayerTimes:
         assert model == folder(key)
         profiled = [asked for asked in self.asked if asked[0] == "layers"]
         if self.stop_after is not None and len(profiled) == self.stop_after:
@@ -173,7 +173,7 @@ class Process:
         }
         if self.silent:
             del times_ms[self.silent]
-        return {**times_ms, "": 0.5}
+        return LayerTimes(sum(times_ms.values()) + 0.5, {**times_ms, REST: 0.5})
 
 
 @pytest.fixture
