@@ -95,7 +95,7 @@ def test_a_program_is_the_same_network_and_knows_nothing_of_this_machine(
 def test_a_program_of_a_fixed_batch_takes_that_batch(tmp_path: Path) -> None:
     program = torch.export.load(export_operator(STEM, tmp_path, batch=2, file=PROGRAM) / PROGRAM)
     assert program.module()(images(2)).shape == (2, 16, 16, 16)
-    with pytest.raises(AssertionError):
+    with pytest.raises(RuntimeError, match="to be equal to 2, but got 3"):
         program.module()(images(3))
 
 
