@@ -81,7 +81,7 @@ def benchmark(
         progress: Told after each visit.
 
     Raises:
-        UsageError: Two models have the same name.
+        UsageError: Two models have the same name, or two targets are the same.
         UnavailableError: The first target cannot be measured here; another is a row with its
             reason.
         MeasurementError: No model could be measured on the first target.
@@ -137,11 +137,13 @@ def _course(target: Target, subjects: Sequence[BenchmarkSubject], folder: Path) 
     (control,) = export_all(
         [published(CONTROL_NETWORK)], batch=target.batch, file=model_file(target)
     )
+    # A target elsewhere, which is told as a failure, must not share this machine's journal.
+    where = target.setting if target.is_here else target.name.replace("/", "-")
     return Course(
         target,
         {subject.name: subject.model for subject in subjects},
         control,
-        folder / f"visits-{target.setting}.jsonl",
+        folder / f"visits-{where}.jsonl",
     )
 
 

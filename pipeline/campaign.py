@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pipeline.bench import Course, MeasuringBench, Place
 from pipeline.device import Target
 from pipeline.engines import engine_environment
-from pipeline.errors import UnsteadyError
+from pipeline.errors import UnsteadyError, UsageError
 from pipeline.fingerprint import Environment, differences_that_matter
 from pipeline.journal import Journal, field_differences
 from pipeline.latency_stats import (
@@ -158,12 +158,17 @@ def run_campaigns(
         One campaign a course, in their order.
 
     Raises:
+        UsageError: Two targets would be measured into one journal.
         UnavailableError: A target cannot be measured here.
         MeasurementError: A model is refused, or the measuring process died.
         UnsteadyError: Sweeps apart in time disagree too much for any number to be trusted.
         TableError: A journal is of other conditions.
         StorageError: A visit could not be written.
     """
+    paths = [course.journal for course in courses]
+    if len(set(paths)) < len(paths):
+        names = ", ".join(course.target.name for course in courses)
+        raise UsageError(f"two of the targets {names} are the same; name each once")
     with ExitStack() as stack:
         journals = [stack.enter_context(_journal(course, protocol, progress)) for course in courses]
         known = [list(journal.visits) for journal in journals]

@@ -35,8 +35,8 @@ class FileKind(NamedTuple):
 KINDS: dict[str, FileKind] = {
     FP32: FileKind("fp32", "ONNX, fp32", "every runtime; OpenVINO computes bf16 from it too"),
     FP16: FileKind("fp16", "ONNX, fp16 inside, fp32 inputs and outputs", "TensorRT, CUDA"),
-    INT8: FileKind("int8", "ONNX, int8 QDQ, asymmetric activations", "ONNX Runtime, OpenVINO"),
-    INT8_SYMMETRIC: FileKind("int8", "ONNX, int8 QDQ, symmetric", "TensorRT"),
+    INT8: FileKind("int8", "ONNX, int8 QDQ, asymmetric activations", "ONNX Runtime"),
+    INT8_SYMMETRIC: FileKind("int8", "ONNX, int8 QDQ, symmetric", "OpenVINO, TensorRT"),
     PROGRAM: FileKind("fp32", "exported PyTorch program", "torch"),
 }
 

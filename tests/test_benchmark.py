@@ -256,3 +256,13 @@ def test_one_model_on_several_targets_is_timed_in_turn() -> None:
     assert away.latency_ms is None
     assert "is on another-board" in (away.error or "")
     assert not list(FOLDER.glob("*.json"))  # a CPU has no clock of its own
+
+
+def test_one_target_under_two_names_is_refused() -> None:
+    same = TARGET.model_copy(update={"device": TARGET.device_slug})
+    with pytest.raises(UsageError, match="are the same; name each once"):
+        benchmark(
+            {target: [an_operator("one")] for target in (TARGET, same)},
+            protocol=QUICK,
+            folder=FOLDER,
+        )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline import runtimes
 from pipeline.errors import UnavailableError
-from pipeline.model_files import FP16, FP32, INT8
+from pipeline.model_files import FP16, FP32, INT8_SYMMETRIC
 from pipeline.runtimes import Runtime, openvino
 from tests.runtimes.conformance import ROOT, RuntimeConformance
 from tests.runtimes.layer_times import LayerTimesConformance
@@ -29,7 +29,7 @@ class TestOpenVino(LayerTimesConformance):
     target: ClassVar = "host/openvino-fp32-b{batch}-t1"
     package: ClassVar = "openvino"
 
-    @pytest.mark.parametrize(("file", "built"), [(FP16, "fp32"), (INT8, "int8")])
+    @pytest.mark.parametrize(("file", "built"), [(FP16, "fp32"), (INT8_SYMMETRIC, "int8")])
     def test_the_precision_is_what_is_computed_in(
         self, engine: Runtime, tmp_path: Path, file: str, built: str
     ) -> None:
