@@ -206,8 +206,8 @@ class BenchmarkSection(_Section):
     """What is timed beside the model, and how.
 
     Attributes:
-        references: timm networks and published Cream models to compare with; the published
-            Cream model nearest in MACs is always one.
+        references: timm networks and published Cream models to compare with, on the recipe's own
+            target; the published Cream model nearest in MACs is always one.
         targets: Where the model is timed besides the recipe's own target, interleaved; of this
             machine.
     """

@@ -293,7 +293,7 @@ def _benchmark(context: StageContext) -> BenchmarkRecord:
     exported = read_record(context.record_path("export"), ExportRecord).models[0]
     network = exported.architecture
     names = dict.fromkeys([*recipe.benchmark.references, nearest_published(network).label])
-    groups = {}
+    groups: dict[Target, list[BenchmarkSubject]] = {}
     for target in map(Target.parse, recipe.benchmark_targets):
         (predicted,), reason = predictions_of([network], target, allow_foreign=recipe.allow_foreign)
         winner = BenchmarkSubject(
@@ -304,11 +304,11 @@ def _benchmark(context: StageContext) -> BenchmarkRecord:
             predicted=predicted,
             notes=(f"without a prediction: {reason}",) if reason else (),
         )
-        references = [
-            reference_subject(name, network.resolution, network.num_classes, target)
-            for name in names
-        ]
-        groups[target] = [winner, *references]
+        groups[target] = [winner]
+    main = Target.parse(recipe.target)
+    groups[main] += [
+        reference_subject(name, network.resolution, network.num_classes, main) for name in names
+    ]
     return benchmark(
         groups,
         protocol=recipe.benchmark.protocol,
