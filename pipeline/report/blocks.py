@@ -135,6 +135,7 @@ class Figure:
         caption: How to read it.
         full: Whether it takes the page's whole width.
         more: Further tables, for what else is drawn.
+        shows_table: Whether the table is open from the start.
     """
 
     title: str
@@ -145,6 +146,7 @@ class Figure:
     caption: str | Markup = ""
     full: bool = False
     more: tuple[Table, ...] = ()
+    shows_table: bool = False
     kind: Literal["figure"] = "figure"
 
 

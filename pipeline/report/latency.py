@@ -18,7 +18,7 @@ from pipeline.report.limits import benchmark_of
 from pipeline.report.missing import missing
 from pipeline.report.percentiles import CONFIDENCE, needed_words, percentiles
 from pipeline.report.summary import Summary
-from pipeline.report.targets import target_blocks
+from pipeline.report.targets import is_told_beside, target_blocks
 
 _MOST_HISTOGRAMS = 5
 
@@ -92,8 +92,9 @@ def _table(inputs: ReportInputs, record: BenchmarkRecord, summary: Summary) -> T
         f"Latency of one call. “At most” is an upper bound at {CONFIDENCE}, of independent runs."
         f" Runs a percentile needs for one: {needed_words()}; with fewer there is none."
     )
-    rows = tuple(_row(result, chosen) for result in record.results)
-    marked = frozenset(i for i, result in enumerate(record.results) if result is chosen)
+    results = [it for it in record.results if not is_told_beside(it, record.results)]
+    rows = tuple(_row(result, chosen) for result in results)
+    marked = frozenset(i for i, result in enumerate(results) if result is chosen)
     return Table(caption, titles, rows, marked=marked)
 
 

@@ -9,6 +9,7 @@ from pipeline.report import accuracy, latency, overview, prediction, selection
 from pipeline.report.blocks import (
     Block,
     Cards,
+    Figure,
     Heading,
     Missing,
     Row,
@@ -70,7 +71,9 @@ def code(text: str) -> str:
 def _section(section: Section) -> Iterator[str]:
     yield f"## {escape(section.title)}"
     for block in section.blocks:
-        yield from _block(block)
+        # A comment shows no pictures, but what the page shows beside one.
+        shown = block.table if isinstance(block, Figure) and block.shows_table else block
+        yield from _block(shown)
 
 
 def _block(block: Block) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult, DeviceTiming
 from pipeline.report.bars import Bar, bar_chart
@@ -22,13 +23,25 @@ def target_blocks(inputs: ReportInputs, summary: Summary) -> Iterator[Block]:
         return
     if len(results) > 1:
         yield from _side_by_side(results)
+    else:
+        yield from (Text(f"{results[0].target}: {words}", "warn") for words in results[0].notes)
     timed = [(result, result.device) for result in results if result.device]
     if timed:
         yield _device_table(timed)
     yield from (
         Text(f"{result.target}: {words}", "warn")
-        for result in results
-        for words in (*result.notes, *(result.device.warnings if result.device else ()))
+        for result, device in timed
+        for words in device.warnings
+    )
+
+
+def is_told_beside(result: BenchmarkResult, results: Sequence[BenchmarkResult]) -> bool:
+    """Whether a result is another target's of a model that the first target has too."""
+    first = results[0]
+    return (
+        result.target != first.target
+        and not result.is_reference
+        and result.architecture == first.architecture
     )
 
 
@@ -74,16 +87,17 @@ def _side_by_side(results: Sequence[BenchmarkResult]) -> Iterator[Block]:
         f"The chosen network on {len(results)} targets, timed in turn in one measurement. Images a"
         " second are those of calls one after the other.",
         columns("Where", "Computes as", "#Latency", f"#Against {_setting(main)}",
-                "#Images a second", "#Predicted", "#Error", "#Scatter", "#Timed runs", "~Failure"),
+                "#Images a second", "#Predicted", "#Error", "#Scatter", "#Timed runs", "~Remark"),
         tuple(_row(result, main) for result in results),
     )  # fmt: skip
     bars = [
-        Bar(_setting(result), result.latency_ms.typical, milliseconds(result.latency_ms.typical))
+        Bar(_engine(result), result.latency_ms.typical, milliseconds(result.latency_ms.typical))
         for result in results
         if result.latency_ms
     ]
     if bars:
-        yield bar_chart("Targets side by side", bars, unit="latency of a call, ms", table=table)
+        figure = bar_chart("Targets side by side", bars, unit="latency of a call, ms", table=table)
+        yield replace(figure, shows_table=True)
     else:
         yield table
 
@@ -106,7 +120,7 @@ def _row(result: BenchmarkResult, main: BenchmarkResult) -> tuple[Cell, ...]:
         none if error is None else Cell(signed_percent(error), error),
         Cell(percent(100 * stats.cov), stats.cov),
         Cell(integer(stats.n), stats.n),
-        Cell(""),
+        Cell("; ".join(result.notes), tone="muted"),
     )
 
 
@@ -151,3 +165,8 @@ def _times(results: Sequence[BenchmarkResult], place: str) -> tuple[Cell, ...]:
 
 def _setting(result: BenchmarkResult) -> str:
     return result.target.rpartition("/")[2]
+
+
+def _engine(result: BenchmarkResult) -> str:
+    """Runtime and precision: what there is room for beside a bar."""
+    return "-".join(_setting(result).split("-")[:2])
