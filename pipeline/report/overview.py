@@ -32,6 +32,7 @@ from pipeline.report.inputs import ReportInputs, StageName
 from pipeline.report.limits import LimitCheck
 from pipeline.report.missing import missing
 from pipeline.report.summary import Summary, chosen_architecture, winner_index
+from pipeline.report.timing import unsteady_words
 from pipeline.report.verified import unmeasured_words
 
 _BADGES: dict[str, tuple[Tone, str]] = {
@@ -60,6 +61,7 @@ def verdict_section(inputs: ReportInputs, summary: Summary) -> Section:
 
 def _reservations(inputs: ReportInputs, summary: Summary) -> list[str]:
     words = [foreign_words(summary.foreign)] if summary.foreign else []
+    words += unsteady_words(inputs)
     words += unmeasured_words(inputs.verify) if inputs.verify else ()
     for check in summary.limits:
         if check.close and check.value_std is not None:

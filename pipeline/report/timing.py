@@ -86,6 +86,18 @@ def steadiness_table(inputs: ReportInputs) -> Table | None:
     )  # fmt: skip
 
 
+def unsteady_words(inputs: ReportInputs) -> list[str]:
+    """What to say of each measurement that the default protocol would have refused."""
+    allowed = TimingProtocol().unsteady_percent
+    return [
+        f"The machine did not hold still ({it.stage}): sweeps apart in time disagree by"
+        f" {percent(it.steadiness.disagreement_percent)}, where {allowed:g} % is the most that is"
+        " accepted unless a recipe allows more. Latencies may be off by as much."
+        for it in _campaigns(inputs)
+        if it.steadiness and it.steadiness.disagreement_percent > allowed
+    ]
+
+
 def _campaigns(inputs: ReportInputs) -> Iterator[_Campaign]:
     """Each measurement there was, a stage's targets one by one."""
     profile, verify, benchmark = inputs.profile, inputs.verify, inputs.benchmark

@@ -163,3 +163,16 @@ def test_a_gpu_s_momentary_clock_makes_no_other_machine(inputs: ReportInputs) ->
     table = next(t for t in page.by_id("method").all("table") if "Made-up GPU" in t.words)
     assert len(table.all("th")) == 2
     assert "huge pages madvise" in words(page, "method")
+
+
+def test_a_machine_that_did_not_hold_still_is_told_at_the_top(inputs: ReportInputs) -> None:
+    """A recipe may allow it; whoever reads the verdict must know."""
+    assert inputs.benchmark is not None
+    assert "did not hold still" not in words(read_html(render(inputs)), "verdict")
+    shaken = made_up.steadiness(disagreement_percent=37.0)
+    record = inputs.benchmark.model_copy(update={"steadiness": shaken})
+    page = read_html(render(inputs.model_copy(update={"benchmark": record})))
+    assert (
+        "The machine did not hold still (benchmark): sweeps apart in time disagree by 37.0 %, where"
+        " 3 % is the most that is accepted unless a recipe allows more."
+    ) in words(page, "verdict")
