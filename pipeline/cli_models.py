@@ -90,13 +90,17 @@ def benchmark_architectures(
     from pipeline.benchmark import benchmark, random_subject
     from pipeline.export_cache import export_all
     from pipeline.prediction import predictions_of
+    from pipeline.worker import MeasuringProcess
 
     labels = [architecture.label for architecture in architectures]
     if len(set(labels)) < len(labels):
         raise UsageError("two architectures have the same name; names tell results apart")
+    targets = [Target.parse(name) for name in dict.fromkeys(target_names)]
+    with MeasuringProcess(targets[0]):
+        pass  # what cannot be measured is told before anything is exported for it
     groups = {}
     with progress_bars() as progress, tempfile.TemporaryDirectory() as scratch:
-        for target in map(Target.parse, dict.fromkeys(target_names)):
+        for target in targets:
             predictions, unusable = predictions_of(architectures, target)
             if unusable:
                 note(f"{target.name}: without predictions: {unusable}")
