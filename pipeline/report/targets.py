@@ -23,8 +23,9 @@ def target_blocks(inputs: ReportInputs, summary: Summary) -> Iterator[Block]:
         return
     if len(results) > 1:
         yield from _side_by_side(results)
-    else:
-        yield from (Text(f"{results[0].target}: {words}", "warn") for words in results[0].notes)
+    yield from (
+        Text(f"{result.target}: {words}", "muted") for result in results for words in result.notes
+    )
     timed = [(result, result.device) for result in results if result.device]
     if timed:
         yield _device_table(timed)
@@ -87,7 +88,7 @@ def _side_by_side(results: Sequence[BenchmarkResult]) -> Iterator[Block]:
         f"The chosen network on {len(results)} targets, timed in turn in one measurement. Images a"
         " second are those of calls one after the other.",
         columns("Where", "Computes as", "#Latency", f"#Against {_setting(main)}",
-                "#Images a second", "#Predicted", "#Error", "#Scatter", "#Timed runs", "~Remark"),
+                "#Images a second", "#Predicted", "#Error", "#Scatter", "#Timed runs", "~Failure"),
         tuple(_row(result, main) for result in results),
     )  # fmt: skip
     bars = [
@@ -120,7 +121,7 @@ def _row(result: BenchmarkResult, main: BenchmarkResult) -> tuple[Cell, ...]:
         none if error is None else Cell(signed_percent(error), error),
         Cell(percent(100 * stats.cov), stats.cov),
         Cell(integer(stats.n), stats.n),
-        Cell("; ".join(result.notes), tone="muted"),
+        Cell(""),
     )
 
 
