@@ -44,16 +44,17 @@ def data() -> ImageData:
 
 @pytest.fixture(scope="module")
 def network(data: ImageData) -> Network:
-    """Trained just long enough to be right most of the time."""
+    """Trained long enough to be sure of most of its answers."""
     torch.manual_seed(0)
     network = build_network(ARCHITECTURE, seed=0).train()
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
-    for epoch in range(3):
+    for epoch in range(12):
         for images, labels in data.train_batches(64, seed=0, epoch=epoch):
             loss = torch.nn.functional.cross_entropy(network(images), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        optimizer.param_groups[0]["lr"] *= 0.8
     return network.eval()
 
 
@@ -89,7 +90,7 @@ def export(run: Path, recipe: Recipe) -> ExportedModel:
 
 
 def test_every_file_is_written_and_near_fp32(retrained: Path, data: ImageData) -> None:
-    model = export(retrained, recipe(precisions=["fp16", "int8"], max_accuracy_drop_percent=50))
+    model = export(retrained, recipe(precisions=["fp16", "int8"], max_accuracy_drop_percent=5))
     assert [file.file for file in model.files] == list(KINDS)
     assert model.calibration_images == 256
     by_name = {file.file: file for file in model.files}
@@ -103,11 +104,10 @@ def test_every_file_is_written_and_near_fp32(retrained: Path, data: ImageData) -
     assert (fp32.agreement, fp32.images) == (1.0, 100)
     assert fp32.sha256 == model.sha256
     assert by_name[FP16].agreement is not None
-    assert by_name[FP16].agreement >= 0.97
+    assert by_name[FP16].agreement >= 0.99
     for name in (INT8, INT8_SYMMETRIC):
         assert by_name[name].agreement is not None
-        # Half trained, the network is unsure of many of its answers.
-        assert by_name[name].agreement >= 0.7
+        assert by_name[name].agreement >= 0.94
         assert by_name[name].test_accuracy_percent is not None
     assert by_name[PROGRAM].accuracy_percent is None
 
