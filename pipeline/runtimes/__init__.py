@@ -93,8 +93,8 @@ class DeviceTimedSession(Session, Protocol):
         """Times the copies of the bound inputs and of the outputs, `runs` times."""
 
 
-class Runtime(Protocol):
-    """An inference engine."""
+class Reader(Protocol):
+    """What says which files it reads."""
 
     def reads(self, precision: Precision) -> str | None:
         """Which file of a model it runs in that precision (`pipeline.model_files`).
@@ -102,6 +102,10 @@ class Runtime(Protocol):
         None where it has no such precision. Whether the machine at hand has it is found out when a
         model is opened, from what was built.
         """
+
+
+class Runtime(Reader, Protocol):
+    """An inference engine."""
 
     def unavailable(self) -> str | None:
         """Why it cannot run on this machine, or None. Must never crash the process."""
@@ -229,7 +233,7 @@ def model_file(target: Target) -> str:
     return file_read_by(find(target.runtime), target)
 
 
-def file_read_by(engine: Runtime, target: Target) -> str:
+def file_read_by(engine: Reader, target: Target) -> str:
     """Which file of a model an engine reads for a target; see `model_file`.
 
     Raises:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pipeline.device import Precision, Target
 from pipeline.errors import MeasurementError
 from pipeline.model_files import PROGRAM
-from pipeline.runtimes import Feed, Inputs, check_feed
+from pipeline.runtimes import Feed, Inputs, check_feed, file_read_by
 
 _PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8"}
 _NUMPY = ("float32", "float16", "int64", "uint8", "int8")
@@ -38,17 +38,28 @@ def missing_package() -> str | None:
     return None
 
 
-def installed_version() -> str | None:
-    """PyTorch's version, or None where it is not installed."""
-    try:
-        return metadata.version("torch")
-    except metadata.PackageNotFoundError:
-        return None
+class ProgramRuntime:
+    """What every runtime on PyTorch says of itself."""
 
+    def version(self) -> str | None:
+        """PyTorch's version, or None where it is not installed."""
+        try:
+            return metadata.version("torch")
+        except metadata.PackageNotFoundError:
+            return None
 
-def reads(precision: Precision) -> str | None:
-    """A program is kept in fp32, and run so."""
-    return PROGRAM if precision == "fp32" else None
+    def reads(self, precision: Precision) -> str | None:
+        """Which file it runs in that precision: a program is kept in fp32, and run so."""
+        return PROGRAM if precision == "fp32" else None
+
+    def build(self, model: Path, target: Target, into: Path) -> Path:
+        """Checks the precision; the exported program itself is the artifact.
+
+        Raises:
+            UnavailableError: It has no such precision.
+        """
+        del into
+        return model / file_read_by(self, target)
 
 
 @contextmanager

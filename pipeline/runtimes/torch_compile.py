@@ -14,42 +14,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.device import Precision, Target
+from pipeline.device import Target
 from pipeline.errors import UnavailableError
-from pipeline.runtimes import check_precision, file_read_by, random_feed
+from pipeline.runtimes import check_precision, random_feed
 from pipeline.runtimes._torch_program import (
     Program,
+    ProgramRuntime,
     ProgramSession,
-    installed_version,
     missing_package,
-    reads,
     threads_of,
 )
 
 
-class Runtime:
+class Runtime(ProgramRuntime):
     """PyTorch's compiler on the CPU."""
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
         return missing_package() or _missing_compiler()
-
-    def version(self) -> str | None:
-        """The installed version."""
-        return installed_version()
-
-    def reads(self, precision: Precision) -> str | None:
-        """Which file it runs in that precision."""
-        return reads(precision)
-
-    def build(self, model: Path, target: Target, into: Path) -> Path:
-        """Checks the precision; the exported program itself is the artifact.
-
-        Raises:
-            UnavailableError: It has no such precision.
-        """
-        del into
-        return model / file_read_by(self, target)
 
     @contextmanager
     def open(self, artifact: Path, target: Target) -> Iterator[ProgramSession]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.device import Precision, Target
+from pipeline.device import Target
 from pipeline.errors import UnavailableError
 from pipeline.runtimes import (
     DeviceTime,
@@ -24,45 +24,26 @@ from pipeline.runtimes import (
     Inputs,
     TransferTime,
     check_precision,
-    file_read_by,
     random_feed,
 )
 from pipeline.runtimes._cuda import driver_problem
 from pipeline.runtimes._torch_program import (
     Program,
+    ProgramRuntime,
     first_line,
-    installed_version,
     missing_package,
-    reads,
 )
 
 _WARM_RUNS = 3
 """cuDNN and the allocator must have settled before a graph is captured."""
 
 
-class Runtime:
+class Runtime(ProgramRuntime):
     """PyTorch's own operators on the GPU."""
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
         return missing_package() or _built_without_cuda() or driver_problem()
-
-    def version(self) -> str | None:
-        """The installed version."""
-        return installed_version()
-
-    def reads(self, precision: Precision) -> str | None:
-        """Which file it runs in that precision."""
-        return reads(precision)
-
-    def build(self, model: Path, target: Target, into: Path) -> Path:
-        """Checks the precision; the exported program itself is the artifact.
-
-        Raises:
-            UnavailableError: It has no such precision.
-        """
-        del into
-        return model / file_read_by(self, target)
 
     @contextmanager
     def open(self, artifact: Path, target: Target) -> Iterator[TorchCudaSession]:
@@ -221,4 +202,4 @@ def _built_without_cuda() -> str | None:
     places = (spec.submodule_search_locations or []) if spec else []
     if any((Path(place) / "lib" / "libtorch_cuda.so").is_file() for place in places):
         return None
-    return f"the installed torch {installed_version()} is for the CPU alone (without CUDA)"
+    return f"the installed torch {ProgramRuntime().version()} is for the CPU alone (without CUDA)"
