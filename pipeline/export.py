@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 from torch import Tensor, nn
 
 from pipeline.cost import architecture_cost
+from pipeline.dataset_record import Preprocessing
 from pipeline.errors import ExportError, UnknownNameError
 from pipeline.files import digest_of_file, storage_errors, write_atomic
 from pipeline.model_files import FP32, PROGRAM
@@ -28,7 +29,7 @@ from pipeline.onnx_classifier import OnnxClassifier
 from pipeline.onnx_names import name_by_place
 from pipeline.operator_spec import OperatorSpec
 from pipeline.operators import build_operator, imitate_training, initialise, seeded
-from pipeline.records import ExportedModel, Parity, Preprocessing
+from pipeline.records import ExportedModel, Parity
 
 MODEL_FILE = FP32
 INPUT = "input"

@@ -6,8 +6,8 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 
+from pipeline.dataset_record import DatasetRecord
 from pipeline.fingerprint import Environment
-from pipeline.records import DatasetRecord
 from pipeline.report.blocks import (
     Block,
     Cell,

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
+from pipeline.dataset_record import DatasetRecord, Preprocessing
 from pipeline.files import digest_of
-from pipeline.records import DatasetRecord, Preprocessing
 from pipeline.space import check_resolution
 from pipeline.training import fashion_mnist
 from pipeline.training.image_data import Augmentation, GrayImages, ImageData, InMemoryImages, Split

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeline.dataset_record import DatasetRecord, Preprocessing
 from pipeline.errors import DataError, UsageError
-from pipeline.records import DatasetRecord, Preprocessing
 from pipeline.space import check_resolution
 
 # A process's place among those that share each batch, and how many they are.

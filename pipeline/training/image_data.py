@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.dataset_record import DatasetRecord, Preprocessing
 from pipeline.errors import DataError
-from pipeline.records import DatasetRecord, Preprocessing
 from pipeline.training.epoch_steps import (
     Part,
     ResolutionAt,

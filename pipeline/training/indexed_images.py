@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pipeline.dataset_record import DatasetRecord
 from pipeline.device import usable_cores
 from pipeline.errors import DataError, PipelineError
-from pipeline.records import DatasetRecord
 from pipeline.training.epoch_steps import Part, ResolutionAt, num_batches, record_at, steps_of
 from pipeline.training.image_data import Batch, Split, sample_of
 from pipeline.training.photo import Pixels, read_photo, to_inputs, to_pixels, to_varied_pixels

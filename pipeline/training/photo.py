@@ -11,8 +11,8 @@ from PIL import Image
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
+from pipeline.dataset_record import Preprocessing
 from pipeline.errors import DataError
-from pipeline.records import Preprocessing
 from pipeline.training.image_data import standardized
 
 Pixels = NDArray[np.uint8]

@@ -26,10 +26,10 @@ from timm.data import create_dataset
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from pipeline.dataset_record import DatasetRecord
 from pipeline.device import usable_cores
 from pipeline.errors import DataError, StorageError
 from pipeline.files import read_record
-from pipeline.records import DatasetRecord
 from pipeline.training.epoch_steps import Part, ResolutionAt, Step, num_batches, record_at, steps_of
 from pipeline.training.image_data import Batch, Split, sample_of
 from pipeline.training.photo import (

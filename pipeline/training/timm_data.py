@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from timm.data import create_dataset
 
+from pipeline.dataset_record import DatasetRecord
 from pipeline.errors import DataError, UnknownNameError
-from pipeline.records import DatasetRecord
 from pipeline.training.image_data import ImageData, Split
 from pipeline.training.indexed_images import ImagesByIndex, IndexedImages
 from pipeline.training.photo import photo_preprocessing

@@ -7,11 +7,11 @@ import numpy as np
 from pipeline.architecture_file import published
 from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult
 from pipeline.cost import architecture_cost
+from pipeline.dataset_record import DatasetRecord, Preprocessing
 from pipeline.measure import TimingProtocol
 from pipeline.model_files import FP16, FP32, INT8, INT8_SYMMETRIC, KINDS, PROGRAM
 from pipeline.records import (
     Candidate,
-    DatasetRecord,
     EpochRecord,
     ExportedFile,
     ExportedModel,
@@ -19,7 +19,6 @@ from pipeline.records import (
     LatencyPrediction,
     Limits,
     Parity,
-    Preprocessing,
     PrioritizedPath,
     RetrainRecord,
     SearchRecord,

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from pipeline.dataset_record import Preprocessing
 from pipeline.errors import ArchitectureError, DataError, PipelineError, UsageError
-from pipeline.records import Preprocessing
 from pipeline.training.datasets import open_dataset
 from pipeline.training.image_data import (
     SPLITS,
