@@ -19,3 +19,8 @@ def silent(done: int, total: int, note: str = "") -> None:
 
 ProgressFactory = Callable[[str], Progress]
 """Makes the progress of a piece of work, given its title."""
+
+
+def unwatched(title: str) -> Progress:
+    """Makes progress that nobody watches."""
+    return silent

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 
 from pipeline.dataset_record import DatasetRecord, Preprocessing
 from pipeline.files import digest_of
+from pipeline.progress import ProgressFactory, unwatched
 from pipeline.space import check_resolution
 from pipeline.training import fashion_mnist
 from pipeline.training.image_data import Augmentation, GrayImages, ImageData, InMemoryImages, Split
@@ -29,18 +30,20 @@ def open_dataset(
     seed: int,
     max_train: int | None = None,
     matching_images: int = 0,
+    progress: ProgressFactory = unwatched,
 ) -> ImageData:
     """Opens a data set in four disjoint splits.
 
     Args:
-        name_or_path: `fashion-mnist`, `digits` (scikit-learn's, bundled), a folder or tar file of
-            images in one folder a class, or a timm name such as `hfds/NAME` or `wds/FOLDER`.
+        name_or_path: `fashion-mnist`, `digits` (scikit-learn's, bundled), a folder of images in
+            one folder a class, or a timm name such as `hfds/NAME` or `wds/FOLDER`.
         resolution: Side of the network's input in pixels.
         seed: Decides which images are held out of train.
         max_train: Train on so many images only; the other splits stay as they are.
         matching_images: Hold so many images out of train as `matching-validation`, the same share
             of every class; of a WebDataset as many whole shards as it takes. The other splits stay
             as they are.
+        progress: Told about the images of a folder that are read through to check them.
 
     Raises:
         DataError: Images are missing, empty or damaged; the message says where, the hint what to
@@ -53,7 +56,7 @@ def open_dataset(
         return _in_memory(_fashion_mnist(), resolution, splitting)
     if name_or_path == DIGITS:
         return _in_memory(_digits(), resolution, splitting)
-    return open_timm_dataset(name_or_path, resolution, splitting)
+    return open_timm_dataset(name_or_path, resolution, splitting, progress)
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,10 @@ def _in_memory(gray: _Gray, resolution: int, splitting: Splitting) -> InMemoryIm
         num_matching_validation=len(splits["matching-validation"]),
         num_search_validation=len(splits["search-validation"]),
         num_test=len(splits["test"]),
+        images_by_class={
+            split: tuple(images.labels.bincount(minlength=len(gray.class_names)).tolist())
+            for split, images in splits.items()
+        },
         preprocessing=Preprocessing(
             resolution=resolution,
             pad=gray.pad,

@@ -34,6 +34,8 @@ class Splitting:
         seed: Decides which images are held out.
         matching_images: Images held out for the matching network; 0 where none is trained.
         max_train: Train on so many of the rest only; None for all of them.
+        every_class: Whether `train` and `search-validation` are to have images of every class,
+            however rare: at least one, and more than the share where it takes that.
 
     Raises:
         DataError: A number of images is out of range.
@@ -42,6 +44,7 @@ class Splitting:
     seed: int
     matching_images: int = 0
     max_train: int | None = None
+    every_class: bool = False
 
     def __post_init__(self) -> None:
         if self.max_train is not None and self.max_train < 1:
@@ -53,13 +56,26 @@ class Splitting:
         """Splits images of these classes.
 
         Raises:
-            DataError: There are too few images to hold any out.
+            DataError: There are too few images to hold any out, or for every class to have one.
         """
-        kept, validation = hold_out(labels, held_out_size(len(labels)), seed=self.seed)
+        size = held_out_size(len(labels))
+        kept, validation = hold_out(labels, size, seed=self.seed, every_class=self.every_class)
         kept, matching = self._without_matching(labels, kept)
         if self.max_train is not None and self.max_train < len(kept):
-            kept = kept[hold_out(labels[kept], self.max_train, seed=self.seed)[1]]
+            self._check_max_train(labels)
+            part = hold_out(
+                labels[kept], self.max_train, seed=self.seed, every_class=self.every_class
+            )[1]
+            kept = kept[part]
         return TrainSplits(kept, matching, validation)
+
+    def _check_max_train(self, labels: Indices) -> None:
+        classes = len(np.unique(labels))
+        if self.every_class and self.max_train is not None and self.max_train < classes:
+            raise DataError(
+                f"max_train is {self.max_train}; expected at least an image for each of "
+                f"{classes} classes"
+            )
 
     def _without_matching(self, labels: Indices, kept: Indices) -> tuple[Indices, Indices]:
         if self.matching_images == 0:
@@ -80,13 +96,17 @@ def held_out_size(images: int) -> int:
     return min(MOST_HELD_OUT, int(images * _HELD_OUT_SHARE))
 
 
-def hold_out(labels: ArrayLike, size: int, *, seed: int) -> tuple[Indices, Indices]:
+def hold_out(
+    labels: ArrayLike, size: int, *, seed: int, every_class: bool = False
+) -> tuple[Indices, Indices]:
     """Splits images in two, stratified by class.
 
     Args:
         labels: Class of each of n images.
         size: Images to hold out, fewer than n.
         seed: Of the choice.
+        every_class: Whether at least one image of each class is held out, before any class gives
+            more; there are as many images held out as classes at least.
 
     Returns:
         Indices of the n − size images kept and of the `size` held out, each shuffled, so that any
@@ -96,6 +116,8 @@ def hold_out(labels: ArrayLike, size: int, *, seed: int) -> tuple[Indices, Indic
         DataError: There are too few images to hold any out.
     """
     classes = np.asarray(labels, dtype=np.int64)
+    if every_class:
+        size = max(size, len(np.unique(classes)))
     if not 0 < size < len(classes):
         raise DataError(
             f"{len(classes)} images are too few to hold {size} out of them",
@@ -103,6 +125,8 @@ def hold_out(labels: ArrayLike, size: int, *, seed: int) -> tuple[Indices, Indic
         )
     shuffled = np.random.default_rng(seed_for(seed, "hold out")).permutation(len(classes))
     ranks = _rank_within_class(classes[shuffled])
+    if every_class:
+        ranks[np.unique(classes[shuffled], return_index=True)[1]] = 0
     # The images with the smallest relative rank in their class: every class gives its share, and
     # the rounding is spread over the classes.
     first = np.argsort(ranks, kind="stable")[:size]

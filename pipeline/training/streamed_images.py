@@ -37,6 +37,7 @@ from pipeline.training.photo import (
     photo_preprocessing,
     to_inputs,
     to_pixels,
+    to_rgb,
     to_varied_pixels,
 )
 from pipeline.training.randomness import generator_for, seed_for
@@ -89,7 +90,8 @@ class _Shards(NamedTuple):
 class StreamedImages:
     """Images streamed from tar files.
 
-    timm's reader skips an image it cannot decode, with a warning on the log. One worker process a
+    timm's reader skips an image it cannot decode, with a warning on the log. Which those are is not
+    known before the shards are read, so the record names none of them. One worker process a
     core reads, and which images meet in a training batch depends on how many there are.
 
     Args:
@@ -205,6 +207,7 @@ def _images(folder: Path, shards: _Shards, batch_size: int, seed: int | None) ->
         is_training=seed is not None,
         batch_size=batch_size,
         seed=0 if seed is None else seed % 2**31,
+        input_img_mode="",
     )
     # In a process group the reader would give each process shards of its own, and no two would
     # agree on what a batch is.
@@ -221,7 +224,7 @@ class _Whole(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[_Item]:
         for image, label in self._images:
-            yield to_pixels(image, self._resolution), int(label)
+            yield to_pixels(to_rgb(image), self._resolution), int(label)
 
 
 class _Varied(IterableDataset[Any]):
@@ -248,7 +251,7 @@ class _Varied(IterableDataset[Any]):
             # Steps before the first and after the last are dropped: any size will do.
             resolution = self._resolutions.get(turn * workers + place, self._native)
             of_image = seed_for(self._seed, place, number)
-            yield to_varied_pixels(image, resolution, of_image), int(label)
+            yield to_varied_pixels(to_rgb(image), resolution, of_image), int(label)
 
 
 def _stacked(items: list[_Item]) -> Batch:

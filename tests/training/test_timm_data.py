@@ -4,7 +4,7 @@ import io
 import json
 import shutil
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline.cache_folder import CACHE_VARIABLE
 from pipeline.errors import DataError
 from pipeline.training import indexed_images, streamed_images
 from pipeline.training.datasets import open_dataset
@@ -23,6 +24,13 @@ from pipeline.training.photo import read_photo, to_varied_pixels
 Maker = Callable[..., Path]
 TWO = {"cat": 30, "dog": 20}
 TRAINED_AND_JUDGED = [split for split in SPLITS if split != "matching-validation"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def _open(root: Path | str, **changes) -> ImageData:
@@ -55,7 +63,7 @@ def _all(data: ImageData, split) -> tuple[torch.Tensor, torch.Tensor]:
 def test_splits_of_a_folder(image_folder: Maker):
     data = _open(image_folder({"train": TWO, "val": {"cat": 4, "dog": 4}}))
     record = data.record
-    assert record.source == "train/ and val/ as timm reads them"
+    assert record.source == "train/ and val/, one folder a class"
     assert (record.num_train, record.num_search_validation, record.num_test) == (45, 5, 8)
     images, labels = _all(data, "train")
     assert images.shape == (45, 3, 32, 32)
@@ -195,15 +203,15 @@ def test_matching_images_of_a_folder(image_folder: Maker):
 
 @pytest.mark.parametrize("workers", [False, True])
 @pytest.mark.parametrize("damage", ["cut", "text"])
-def test_an_unreadable_image_is_named(
+def test_an_image_that_breaks_after_the_check_is_named(
     image_folder: Maker, damage: str, workers: bool, monkeypatch: pytest.MonkeyPatch
 ):
     root = image_folder({"train": TWO, "val": {"cat": 2, "dog": 2}})
+    data = _open(root)
     file = root / "val" / "dog" / "1.png"
     file.write_bytes(file.read_bytes()[:200] if damage == "cut" else b"no image at all")
     if workers:
         monkeypatch.setattr(indexed_images, "_WORTH_WORKERS", 1)
-    data = _open(root)
     with pytest.raises(DataError) as caught:
         _all(data, "test")
     assert caught.value.message.startswith(f"{file}: cannot be read as an image")
