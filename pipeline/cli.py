@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -237,13 +237,29 @@ def export(
         list[str] | None,
         typer.Option(help="fp16: write that beside fp32. A recipe names its own, int8 too."),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="With --recipe: make this folder, which a device runs by itself."),
+    ] = None,
     recipe: MaybeRecipe = None,
     overrides: Overrides = None,
     run: RunName = None,
     json: Json = False,
 ) -> None:
-    """Export to ONNX with a parity record: any architecture, or a recipe's winner."""
-    if recipe:
+    """Export to ONNX with a parity record: any architecture, or a recipe's winner.
+
+    A bundle for a device: python run_pipeline.py export --recipe demo --bundle exported/demo
+    """
+    if bundle and not recipe:
+        raise UsageError(
+            "--bundle needs --recipe: a bundle has trained weights, labels and accuracies",
+            hint=f"export --recipe demo --bundle {bundle}",
+        )
+    if recipe and bundle:
+        from pipeline.cli_bundle import export_bundle
+
+        export_bundle(recipe, overrides or [], run, bundle, as_json=json)
+    elif recipe:
         _one("export", recipe, overrides, run, json)
     elif arch:
         from pipeline.architecture_file import read_architectures
@@ -297,13 +313,25 @@ def compare(
         str, typer.Argument(metavar="A", help="A target, a table, a benchmark's record or a run.")
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="Another one of the same kind.")],
-    check: Annotated[bool, typer.Option(help="Exit with 1 if anything is slower in B.")] = False,
+    fail_on: Annotated[
+        Literal["regression"] | None,
+        typer.Option(
+            metavar="regression",
+            help="End with code 1 if B is slower or less accurate than A beyond noise, or no "
+            "longer meets a limit.",
+        ),
+    ] = None,
+    form: Annotated[
+        Literal["text", "md"],
+        typer.Option("--format", help="md: Markdown that fits a pull-request comment."),
+    ] = "text",
     json: Json = False,
 ) -> None:
-    """Tell what changed from A to B beyond noise."""
+    """Tell what changed from A to B beyond noise: model, latency, accuracy, limits."""
     from pipeline.cli_compare import compare_two
 
-    if compare_two(first, second, as_json=json) and check:
+    regressions = compare_two(first, second, form="json" if json else form)
+    if regressions and fail_on == "regression":
         raise typer.Exit(1)
 
 

@@ -1,88 +1,104 @@
-"""What the command line does with two measurements: tell what changed."""
+"""What the command line does with two measurements or two runs: tell what changed."""
 
 from __future__ import annotations
 
-from pipeline.comparison import Change, ComparisonRecord, SubjectComparison, compare
-from pipeline.comparison_sides import ComparedSide, read_measured
-from pipeline.console import note, print_json, print_line, print_table
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Literal
 
-_LISTED = 8
-_COLUMNS = ("subject", "A ms", "B ms", "change %", "relative to control %", "p", "verdict")
-_BASES = {
-    "raw and relative": "a change counts if it stands out by itself and relative to the control "
-    "network",
-    "raw": "machine, software, target or control network differ (or no control network is known): "
-    "the control network says nothing of the machine alone, so the change as measured counts, "
-    "within what a whole machine moves by",
-}
+from pipeline.change_plot import accuracy_plot, latency_plot
+from pipeline.comparing.measurements_shown import show_targets
+from pipeline.comparing.runs import ComparedRun, RunComparison, compare_runs
+from pipeline.comparing.runs_shown import show_runs
+from pipeline.comparing.showing import Grid, Listing, Shown, render_markdown
+from pipeline.comparing.sides import read_measured
+from pipeline.comparing.targets import TargetsComparison, compare_measured
+from pipeline.console import print_drawing, print_json, print_line, print_table, terminal_width
+from pipeline.recipe import read_recipe
+from pipeline.recipe_stages import report_inputs
+from pipeline.terminal_plot import TerminalPlot
+from pipeline.workspace import run_dir
+
+Form = Literal["text", "md", "json"]
+_RECIPE = "recipe.yaml"
+_WIDEST = 120
 
 
-def compare_two(first: str, second: str, *, as_json: bool) -> int:
-    """Compares two measurements and prints what changed.
+def compare_two(first: str, second: str, *, form: Form) -> int:
+    """Compares two measurements, or two runs, and prints what changed.
+
+    Args:
+        first: A target, a table, a benchmark's record or a run.
+        second: Another one of the same kind.
+        form: Tables and plots for a terminal, Markdown, or the record as JSON.
 
     Returns:
-        How many subjects are slower.
+        How many regressions there are.
     """
-    record = compare(read_measured(first), read_measured(second))
-    if as_json:
-        print_json(record)
+    runs = [_read_run(given) for given in (first, second)]
+    if runs[0] and runs[1]:
+        return _print_runs(compare_runs(runs[0], runs[1]), form)
+    return _print_measured(compare_measured(read_measured(first), read_measured(second)), form)
+
+
+def _read_run(given: str) -> ComparedRun | None:
+    """The run that is meant; None where it is something else."""
+    folders = (Path(given), run_dir(given))
+    folder = next((folder for folder in folders if (folder / _RECIPE).is_file()), None)
+    if folder is None:
+        return None
+    inputs = report_inputs(read_recipe(str(folder / _RECIPE)), folder)
+    return ComparedRun(given, folder, inputs)
+
+
+def _print_runs(found: RunComparison, form: Form) -> int:
+    if form == "json":
+        print_json(found)
+    elif form == "md":
+        title = f"{found.first} → {found.second}: {found.verdict}"
+        sys.stdout.write(render_markdown(title, show_runs(found)))
     else:
-        _render(record)
-    return record.slower
+        _print(show_runs(found))
+        if found.latency and found.latency.targets:
+            _plot(latency_plot(found.latency, _plot_width()))
+        if found.accuracies:
+            _plot(accuracy_plot(found.accuracies, _plot_width()))
+    return found.regressions
 
 
-def _render(record: ComparisonRecord) -> None:
-    print_line(f"A: {_told(record.first)}")
-    print_line(f"B: {_told(record.second)}")
-    print_line(f"differing: {', '.join(record.differing) or 'no condition'}")
-    print_line(f"control network: {_shown(record.control)}")
-    print_line(_BASES[record.decided_by])
-    print_table(
-        "What B takes beyond A, with 95 % intervals; p is corrected for the number of subjects",
-        _COLUMNS,
-        [
-            _row(subject)
-            for subject in sorted(record.subjects, key=lambda s: s.raw.percent, reverse=True)
-        ],
-    )
-    _list("only in A", record.only_in_first)
-    _list("only in B", record.only_in_second)
-    for side in (record.first, record.second):
-        for name, why in side.failed.items():
-            note(f"{side.given}: {name} failed: {why}")
-    relative = record.mean_relative_percent
-    told = "" if relative is None else f", {relative:+.2f} % relative to the control network"
-    print_line(
-        f"geometric mean {record.mean_change_percent:+.2f} %{told}: {record.slower} slower, "
-        f"{record.faster} faster, {record.unchanged} without change beyond noise "
-        f"(p < {record.significance:g}, at least {record.floor_percent:g} %)"
-    )
+def _print_measured(found: TargetsComparison, form: Form) -> int:
+    if form == "json":
+        print_json(found)
+    elif form == "md":
+        sys.stdout.write(render_markdown("What changed", show_targets(found)))
+    else:
+        _print(show_targets(found))
+        _plot(latency_plot(found, _plot_width()))
+    return found.slower
 
 
-def _told(side: ComparedSide) -> str:
-    return f"{side.target}  {side.path}"
+def _print(blocks: Iterable[Shown]) -> None:
+    for block in blocks:
+        if isinstance(block, Grid):
+            print_table(block.title, block.columns, block.rows)
+        elif isinstance(block, Listing):
+            _print_points(block.points)
+        else:
+            print_line(block)
 
 
-def _row(subject: SubjectComparison) -> list[str]:
-    return [
-        subject.name,
-        f"{subject.first_ms:.4f}",
-        f"{subject.second_ms:.4f}",
-        _shown(subject.raw),
-        _shown(subject.relative),
-        f"{subject.p_adjusted:.2g}",
-        subject.verdict,
-    ]
+def _print_points(points: Sequence[str]) -> None:
+    for point in points:
+        print_line(f"  • {point}")
 
 
-def _shown(change: Change | None) -> str:
-    if change is None:
-        return "-"
-    return f"{change.percent:+.2f} [{change.low_percent:+.2f}, {change.high_percent:+.2f}]"
+def _plot_width() -> int:
+    return min(terminal_width(), _WIDEST)
 
 
-def _list(title: str, names: tuple[str, ...]) -> None:
-    if names:
-        more = len(names) - _LISTED
-        rest = f" … and {more} more (all with --json)" if more > 0 else ""
-        print_line(f"{title}: {', '.join(names[:_LISTED])}{rest}")
+def _plot(plot: TerminalPlot) -> None:
+    print_line(plot.title)
+    print_drawing(plot.drawing)
+    for words in plot.legend:
+        print_line(words)

@@ -27,6 +27,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.errors import PipelineError
 from pipeline.progress import Progress, ProgressFactory
@@ -79,6 +80,16 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 def print_line(text: str) -> None:
     """Prints one line of plain text on standard output."""
     _console(stderr=False).print(escape(text), soft_wrap=True, highlight=False)
+
+
+def print_drawing(drawing: str) -> None:
+    """Prints lines that escape sequences colour, with colours where the terminal has them."""
+    _console(stderr=False).print(Text.from_ansi(drawing), soft_wrap=True, highlight=False)
+
+
+def terminal_width() -> int:
+    """Characters in a line of standard output."""
+    return _console(stderr=False).width
 
 
 def note(text: str) -> None:

@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as distributions
 
-from pipeline import cli, comparison
+from pipeline import cli
 from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult
 from pipeline.campaign import environment_of
-from pipeline.comparison import CAMPAIGN_STD_PERCENT, ComparisonRecord, compare
-from pipeline.comparison_sides import ComparedSide, Measured, read_measured
+from pipeline.comparing import levels
+from pipeline.comparing.levels import CAMPAIGN_STD_PERCENT
+from pipeline.comparing.measurements import SIGNIFICANCE, ComparisonRecord, compare
+from pipeline.comparing.sides import ComparedSide, Measured, read_measured
+from pipeline.comparing.targets import TargetsComparison, compare_measured
 from pipeline.device import Target
 from pipeline.errors import MeasurementError, StorageError, TableError, UsageError
 from pipeline.files import write_record
@@ -104,7 +107,7 @@ def other_environment(**fields: Any) -> dict[str, Any]:
 
 
 def plain_welch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "CAMPAIGN_STD_PERCENT", 0.0)
+    monkeypatch.setattr(levels, "CAMPAIGN_STD_PERCENT", 0.0)
 
 
 def test_without_what_is_known_beforehand_it_is_welchs_test(
@@ -133,7 +136,7 @@ def test_noise_raises_no_more_alarms_than_stated() -> None:
         )
         for s in range(1, trials + 1)
     )
-    assert alarms <= distributions.binom.ppf(0.999, trials, comparison.SIGNIFICANCE)
+    assert alarms <= distributions.binom.ppf(0.999, trials, SIGNIFICANCE)
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
@@ -151,7 +154,7 @@ def test_welchs_test_alone_would_cry_wolf(monkeypatch: pytest.MonkeyPatch) -> No
     """Why campaigns' own movement is reckoned with: it is no part of what one campaign sees."""
     plain_welch(monkeypatch)
     alarms = [
-        subject.raw.p < comparison.SIGNIFICANCE
+        subject.raw.p < SIGNIFICANCE
         for seed in range(20)
         for subject in compare(campaign(seed), campaign(seed + 5000)).subjects
     ]
@@ -190,7 +193,7 @@ def test_a_machine_that_moved_is_seen_as_the_control_networks(machine: float) ->
     percent = 100 * (machine - 1)
     records = [compare(campaign(s), campaign(s + 5000, machine=machine)) for s in range(40)]
     called = sum(record.slower + record.faster for record in records)
-    assert called <= comparison.SIGNIFICANCE * len(records) * len(LEVELS_MS)
+    assert called <= SIGNIFICANCE * len(records) * len(LEVELS_MS)
     for record in records:
         assert record.control is not None
         assert record.control.percent == pytest.approx(percent, abs=4)
@@ -346,11 +349,16 @@ def benchmark_of(seed: int, **options: Any) -> BenchmarkRecord:
     )
 
 
+def read_one(given: str) -> Measured:
+    (measured,) = read_measured(given)
+    return measured
+
+
 @pytest.mark.usefixtures("workdir")
 class TestReading:
     def test_a_table_by_its_target_and_by_its_path(self) -> None:
         path = write_table(table_to_write(TARGET), 1)
-        by_target, by_path = read_measured(TARGET.name), read_measured(str(path))
+        by_target, by_path = read_one(TARGET.name), read_one(str(path))
         assert by_target.stats == by_path.stats
         simulated = campaign(1)
         for name, found in by_target.stats.items():
@@ -363,9 +371,9 @@ class TestReading:
         write_record(Path("runs/one/benchmark/record.json"), benchmark_of(1))
         write_record(Path("elsewhere/record.json"), benchmark_of(2, changed={"cream-14": 1.2}))
         named = ["one", "runs/one", "runs/one/benchmark", "runs/one/benchmark/record.json"]
-        sides = [read_measured(name) for name in named]
+        sides = [read_one(name) for name in named]
         assert len({side.side.path for side in sides}) == 1
-        record = compare(sides[0], read_measured("elsewhere"))
+        record = compare(sides[0], read_one("elsewhere"))
         assert verdicts(record)["cream-14"] == "slower"
         assert list(record.first.failed) == ["lcnet_100"]
         assert record.first.target == "synthetic/onnxruntime-fp32-b1-t1"
@@ -377,21 +385,21 @@ class TestReading:
         other = first.model_copy(update={"architecture": network("mb6_5x5")})
         write_record(Path("one.json"), one)
         write_record(Path("two.json"), one.model_copy(update={"results": (other, *rest)}))
-        record = compare(read_measured("one.json"), read_measured("two.json"))
+        record = compare(read_one("one.json"), read_one("two.json"))
         assert record.differing == ("mine: network",)
 
     def test_two_of_a_kind(self) -> None:
         table = str(write_table(Path("a.jsonl"), 1))
         write_record(Path("b.json"), benchmark_of(1))
         with pytest.raises(UsageError, match=r"a\.jsonl is a latency table and b\.json is a bench"):
-            compare(read_measured(table), read_measured("b.json"))
+            compare_measured(read_measured(table), read_measured("b.json"))
 
     def test_records_without_the_fastest_runs_say_so(self) -> None:
         record = benchmark_of(1)
         bare = stats_of(np.array([0.3])).model_copy(update={"sweep_minima_ms": ()})
         record = record.model_copy(update={"results": (result_of("mine", bare),)})
         write_record(Path("old.json"), record)
-        old = read_measured("old.json")
+        old = read_one("old.json")
         with pytest.raises(MeasurementError, match=r"old\.json: mine has .* 0 visits"):
             compare(old, old)
 
@@ -436,7 +444,9 @@ class TestCommandLine:
     def test_json_is_the_record(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.run(*self.tables(), "--json") == 0
         told = json.loads(capsys.readouterr().out)
-        record = ComparisonRecord.model_validate(told)
+        found = TargetsComparison.model_validate(told)
+        (record,) = found.targets
+        assert found.slower == 1
         assert verdicts(record) == {"a": "slower", "b": UNCHANGED, "net:[x]": UNCHANGED}
         assert (record.slower, record.faster, record.unchanged) == (1, 0, 2)
         assert record.only_in_second == ("new",)
@@ -454,7 +464,12 @@ class TestCommandLine:
             assert words in out
         assert out.index("│ a ") < out.index("│ b ")
 
-    def test_check_fails_where_something_is_slower(self) -> None:
+    def test_it_fails_on_a_regression_where_something_is_slower_and_it_was_asked_to(self) -> None:
         first, second = self.tables()
-        assert self.run(first, second, "--check") == 1
-        assert self.run(second, first, "--check") == 0
+        assert self.run(first, second, "--fail-on", "regression") == 1
+        assert self.run(second, first, "--fail-on", "regression") == 0
+        assert self.run(first, second) == 0
+
+    def test_there_is_nothing_else_to_fail_on(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.run("a.jsonl", "b.jsonl", "--fail-on", "slower") == 2
+        assert "regression" in capsys.readouterr().err

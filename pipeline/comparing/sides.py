@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,7 +41,7 @@ class ComparedSide(Record):
 
 @dataclass(frozen=True)
 class Measured:
-    """One side, read.
+    """One side on one target, read.
 
     Attributes:
         control_ms: The fastest run of the control network at each visit, in the order made.
@@ -50,6 +50,7 @@ class Measured:
         conditions: Target, protocol, environment …, as JSON.
         environment: The machine and software; None where not all of it is known.
         runtime: The runtime of the target.
+        references: Subjects that are only there to compare with.
     """
 
     kind: Kind
@@ -60,10 +61,16 @@ class Measured:
     conditions: dict[str, Any]
     environment: Environment | None
     runtime: str
+    references: frozenset[str] = frozenset()
+
+    @property
+    def setting(self) -> str:
+        """The target without the device."""
+        return self.side.target.rpartition("/")[2]
 
 
-def read_measured(given: str) -> Measured:
-    """Reads what a user named.
+def read_measured(given: str) -> tuple[Measured, ...]:
+    """Reads what a user named, a target at a time.
 
     Args:
         given: A target (its table), the path of a table or a benchmark's record, a run's folder
@@ -75,10 +82,10 @@ def read_measured(given: str) -> Measured:
         StorageError: The record cannot be read.
     """
     if Target.is_name(given):
-        return _of_table(given, _table_of(Target.parse(given)))
+        return (_of_table(given, _table_of(Target.parse(given))),)
     path = Path(given)
     if path.is_file():
-        return _of_table(given, path) if path.suffix == ".jsonl" else _of_record(given, path)
+        return (_of_table(given, path),) if path.suffix == ".jsonl" else _of_record(given, path)
     folder = next((folder for folder in (path, run_dir(given)) if folder.is_dir()), None)
     if folder is not None:
         return _of_record(given, _record_in(folder))
@@ -87,6 +94,20 @@ def read_measured(given: str) -> Measured:
         "targets or their tables (.jsonl), or benchmark records or runs",
         hint="what there is: python run_pipeline.py devices; ls runs",
     )
+
+
+def of_benchmark(
+    given: str, path: Path, record: BenchmarkRecord, *, names: Mapping[str, str] | None = None
+) -> tuple[Measured, ...]:
+    """What a benchmark measured, a target at a time.
+
+    Args:
+        given: What the user called it.
+        path: The file it was read from.
+        record: The benchmark.
+        names: What models are to be called here, by their names in the record; theirs if left out.
+    """
+    return tuple(_on_target(given, path, record, target, names or {}) for target in record.targets)
 
 
 def _record_in(folder: Path) -> Path:
@@ -136,36 +157,44 @@ def _precision(visits: Sequence[Visit]) -> str:
     return "/".join(sorted({visit.precision for visit in visits}))
 
 
-def _of_record(given: str, path: Path) -> Measured:
-    record = read_record(path, BenchmarkRecord)
-    device = record.environment.device
-    settings = sorted({result.target.rpartition("/")[2] for result in record.results})
-    target = f"{device}/{'+'.join(settings)}"
+def _of_record(given: str, path: Path) -> tuple[Measured, ...]:
+    return of_benchmark(given, path, read_record(path, BenchmarkRecord))
+
+
+def _on_target(
+    given: str, path: Path, record: BenchmarkRecord, target: str, names: Mapping[str, str]
+) -> Measured:
+    results = {
+        names.get(result.name, result.name): result
+        for result in record.results
+        if result.target == target
+    }
+    # A target of which nothing could be measured has no control network either, and is told by
+    # the failures of its subjects.
+    timing = record if target == record.targets[0] else record.others.get(target)
+    machine = timing.environment if timing else record.environment
+    setting = target.rpartition("/")[2]
+    resolved = f"{machine.device}/{setting}"
     return Measured(
         kind="benchmark",
         side=ComparedSide(
             given=given,
             path=str(path),
-            target=target,
-            failed={_name(r, record): str(r.error) for r in record.results if r.latency_ms is None},
+            target=resolved,
+            failed={name: str(it.error) for name, it in results.items() if it.latency_ms is None},
         ),
-        control_ms=record.control.sweep_minima_ms,
-        stats={_name(r, record): r.latency_ms for r in record.results if r.latency_ms is not None},
-        identity={_name(result, record): _identity(result) for result in record.results},
+        control_ms=timing.control.sweep_minima_ms if timing else (),
+        stats={name: it.latency_ms for name, it in results.items() if it.latency_ms is not None},
+        identity={name: _identity(it) for name, it in results.items()},
         conditions={
-            "target": target,
+            "target": resolved,
             "protocol": record.protocol.model_dump(mode="json"),
-            "environment": record.environment.model_dump(mode="json"),
+            "environment": machine.model_dump(mode="json"),
         },
-        environment=record.environment,
-        runtime=settings[0].split("-")[0] if settings else "",
+        environment=machine,
+        runtime=setting.split("-")[0],
+        references=frozenset(name for name, it in results.items() if it.is_reference),
     )
-
-
-def _name(result: BenchmarkResult, record: BenchmarkRecord) -> str:
-    """A result's name; with its target, unless that is the record's main one."""
-    main = record.targets[0]
-    return result.name if result.target == main else f"{result.name} on {result.target}"
 
 
 def _identity(result: BenchmarkResult) -> dict[str, str | None]:
