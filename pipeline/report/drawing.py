@@ -1,7 +1,7 @@
 """A network drawn block by block, like Figures 1 and 2 of the supplement of *Cream of the Crop*.
 
-Tiles in the order of the network, "MB6 5×5" on each, coloured by kernel and expansion, a bar under
-each for its MACs.
+Tiles in the order of the network, "MB6 5×5" on each, coloured by kernel and expansion, an arc over
+those whose input is added to their output, a bar under each for its MACs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Tile:
             f"{self.spec.in_channels} → {self.spec.out_channels} channels,"
             f" {self.spec.resolution}² → {self.spec.out_resolution}²"
         )
-        return svg.tip(f"{self.label} ({self.place})", shape, f"{count(self.macs)} MACs")
+        skip = "with a skip" if self.spec.has_residual else ""
+        return svg.tip(f"{self.label} ({self.place})", shape, f"{count(self.macs)} MACs", skip)
 
 
 def tiles(architecture: Architecture) -> list[Tile]:
@@ -79,11 +80,14 @@ def draw(architecture: Architecture) -> tuple[Markup, Markup]:
     """The network as one strip for a wide page, and stage under stage for a phone."""
     blocks = tiles(architecture)
     kinds = ", ".join(
-        f"{stage}: {', '.join(tile.label for tile in members)}"
-        for stage, members in _by_stage(blocks)
+        f"{stage}: {', '.join(map(_words, members))}" for stage, members in _by_stage(blocks)
     )
     label = f"The network from input to output. {kinds}."
     return _strip(architecture, blocks, label), _stack(architecture, blocks, label)
+
+
+def _words(tile: Tile) -> str:
+    return f"{tile.label} with a skip" if tile.spec.has_residual else tile.label
 
 
 def legend(architecture: Architecture) -> tuple[LegendItem, ...]:
@@ -92,10 +96,22 @@ def legend(architecture: Architecture) -> tuple[LegendItem, ...]:
     for tile in tiles(architecture):
         name = "stem, depthwise-separable block, tail" if tile.css == "t-fixed" else tile.label
         named.setdefault(tile.css, {})[name] = None
-    return tuple(
+    colours = [
         LegendItem(f"swatch {css}", ", ".join(sorted(labels)))
         for css, labels in sorted(named.items())
-    )
+    ]
+    if any(tile.spec.has_residual for tile in tiles(architecture)):
+        colours.append(LegendItem("skip-arc", "skip: input added to output", _skip(1, 12, 20, 10)))
+    return tuple(colours)
+
+
+def _skip(left: float, top: float, width: float, height: float) -> Markup:
+    """An arc over a tile, from where its input enters to where that is added to its output."""
+    start, end = left + 3, left + width - 3
+    path = f"M{start:.1f} {top:.1f}C{start:.1f} {top - height:.1f} {end:.1f} {top - height:.1f}"
+    arc = svg.element("path", {"d": f"{path} {end:.1f} {top:.1f}", "class": "skip-arc"})
+    head = [(end - 3, top - 4), (end + 3, top - 4), (end, top)]
+    return svg.group((arc, svg.polygon(head, "skip-arc-end")))
 
 
 def _css(choice: Choice | None) -> str:
@@ -182,8 +198,10 @@ def _tall_tile(tile: Tile, x: float, width: float) -> Markup:
         },
         tile.label,
     )
-    box = svg.rect(x, _MIDDLE - height / 2, width, height, "tile", tile.tip)
-    return svg.group((box, content), tile.css)
+    top = _MIDDLE - height / 2
+    box = svg.rect(x, top, width, height, "tile", tile.tip)
+    skip = (_skip(x, top - 1, width, 13),) if tile.spec.has_residual else ()
+    return svg.group((svg.group((box, content), tile.css), *skip))
 
 
 def _macs_bar(tile: Tile, x: float, width: float, most: int) -> Markup:
@@ -211,10 +229,10 @@ def _stack(architecture: Architecture, blocks: Sequence[Tile], label: str) -> Ma
         parts.append(svg.text(_PHONE, y + 13, f"{channels} · {side}", "stage-fact", "end"))
         for index, tile in enumerate(members):
             row, column = divmod(index, 6)
-            left, top = column * (width + 4), y + 20 + row * (height + 12)
+            left, top = column * (width + 4), y + 27 + row * (height + 18)
             parts.append(_small_tile(tile, left, top, width, height))
             parts.append(svg.rect(left, top + height + 2, width * tile.macs / most, 3, "bar-main"))
-        y += 20 + (1 + (len(members) - 1) // 6) * (height + 12) + 6
+        y += 27 + (1 + (len(members) - 1) // 6) * (height + 18)
     return svg.picture(Frame(_PHONE, y), f"{label} Input {architecture.resolution}².", *parts)
 
 
@@ -227,4 +245,6 @@ def _small_tile(tile: Tile, left: float, top: float, width: float, height: float
         svg.text(middle, top + 16, operator, "tile-label", "middle"),
         svg.text(middle, top + 31, kernel, "tile-label", "middle"),
     )
-    return svg.group((svg.rect(left, top, across, height, "tile", tile.tip), *lines), tile.css)
+    box = svg.rect(left, top, across, height, "tile", tile.tip)
+    skip = (_skip(left, top - 1, across, 10),) if tile.spec.has_residual else ()
+    return svg.group((svg.group((box, *lines), tile.css), *skip))

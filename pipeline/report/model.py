@@ -10,6 +10,7 @@ from pipeline.report.inputs import ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.summary import Summary
 from pipeline.report.targets import block_times
+from pipeline.report.waterfall import waterfall_blocks
 from pipeline.space import Architecture
 
 
@@ -37,6 +38,7 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
                 ),
                 full=True,
             ),
+            *waterfall_blocks(inputs, summary),
             *([times] if times else []),
             Code("This network in one line, as --arch takes it", architecture.short),
         )

@@ -14,6 +14,8 @@ from pipeline.report.inputs import ReportInputs
 from pipeline.report.summary import Summary
 from pipeline.runtimes import REST
 
+_FEWEST_BESIDE = 2
+
 
 def target_blocks(inputs: ReportInputs, summary: Summary) -> Iterator[Block]:
     """The chosen network on each target, where there are several or a device has its own clock."""
@@ -47,9 +49,9 @@ def is_told_beside(result: BenchmarkResult, results: Sequence[BenchmarkResult]) 
 
 
 def block_times(inputs: ReportInputs, summary: Summary) -> Table | None:
-    """Milliseconds of each block of the chosen network by target; None where none was profiled."""
+    """Milliseconds of each block of the chosen network by target, where several were profiled."""
     results = [result for result in _of_chosen(inputs.benchmark, summary) if result.layers_ms]
-    if not results or summary.architecture is None:
+    if len(results) < _FEWEST_BESIDE or summary.architecture is None:
         return None
     placed = {tile.place: tile.label for tile in tiles(summary.architecture)}
     rows = [

@@ -27,6 +27,7 @@ from pipeline.records import (
     VerifyRecord,
 )
 from pipeline.report import ReportInputs
+from pipeline.runtimes import REST
 from pipeline.space import Architecture
 from tests.report.made_up_measuring import (
     RESOLUTION,
@@ -232,6 +233,15 @@ def samples(typical: float, n: int, rng: np.random.Generator) -> tuple[float, ..
     return tuple(float(round(value, 6)) for value in calm)
 
 
+def layers_ms(architecture: Architecture, slower: float = 1.25) -> dict[str, float]:
+    """A profiled run of a network: slower than it is without, and partly of no block."""
+    places = [placed.place for placed in architecture.operators()]
+    total = slower * true_latency_ms(architecture)
+    weights = [1.0 + 0.1 * (number % 4) for number in range(len(places))]
+    shares = {p: 0.9 * total * w / sum(weights) for p, w in zip(places, weights, strict=True)}
+    return {**shares, REST: 0.1 * total}
+
+
 def result(
     name: str,
     typical: float | None,
@@ -257,6 +267,7 @@ def result(
         samples_ms=samples(typical, n, rng) if typical else (),
         predicted_ms=guess,
         is_reference=is_reference,
+        layers_ms=layers_ms(architecture) if architecture and not is_reference else {},
         error=error,
     )
 

@@ -198,7 +198,7 @@ def test_a_hostile_recipe_name_is_quoted_in_commands() -> None:
 def test_the_network_is_drawn_in_the_paper_s_notation(inputs: ReportInputs, page: Element) -> None:
     architecture = summarise(inputs).architecture
     assert architecture is not None
-    wide, narrow = page.by_id("model").all("svg", role="img")
+    wide, narrow, *_ = page.by_id("model").all("svg", role="img")
     assert len(wide.all("rect", **{"class": "tile"})) == architecture.depth + 3
     assert len(narrow.all("rect", **{"class": "tile"})) == architecture.depth + 3
     labels = [text.words for text in wide.all("text", **{"class": "tile-label"})]

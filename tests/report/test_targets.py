@@ -60,6 +60,7 @@ def several() -> ReportInputs:
             "target": target,
             "predicted_ms": None,
             "latency_ms": made_up.stats(typical, rng=rng) if typical else None,
+            "layers_ms": {},
         }
         return chosen.model_copy(update={**figures, **changes})
 
