@@ -94,7 +94,7 @@ def train_alone(question: Alone, scratch: Path) -> AloneResult:
         question.architecture,
         data,
         question.settings,
-        warm_start=None,
+        supernet=None,
         folder=scratch,
         seed=question.seed,
         progress=silent,

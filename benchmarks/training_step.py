@@ -33,7 +33,7 @@ from pipeline.space import Architecture, get_space
 from pipeline.supernet import Supernet
 from pipeline.training.compute import Compute, compute_here
 from pipeline.training.cream import Cream
-from pipeline.training.fitting import make_optimizer
+from pipeline.training.optimizing import make_optimizer
 from pipeline.training.hypernetwork import keep_statistics
 from pipeline.training.learner import Step
 from pipeline.training.matching import MatchingNetwork
@@ -104,7 +104,12 @@ class Trainer:
         self.supernet = supernet.to(memory_format=self.layout).train()
         keep_statistics(supernet, keep=variant == "default-layout")
         self.compute = _Plain(compute.device) if variant == "default-layout" else compute
-        self.optimizer = make_optimizer(supernet, settings)
+        self.optimizer = make_optimizer(
+            supernet,
+            "adamw",
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
         self.parameters = list(supernet.parameters())
         self.sampler = Deepest(space, CLASSES, seed=0)
         paths = Paths(self.sampler, (resolution,), grown_at=0)

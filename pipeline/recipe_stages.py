@@ -34,6 +34,7 @@ from pipeline.request import read_models, resolve_limits
 from pipeline.search_stage import run_search
 from pipeline.space import SearchSpace
 from pipeline.stages import RECORD, Stage, StageContext
+from pipeline.training.settings import HYPERNETWORK
 from pipeline.workspace import table_to_write
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ def stages() -> tuple[Stage, ...]:
             run_search,
         ),
         Stage("verify", ("search",), _part("verify", "seed"), _verify),
-        Stage("retrain", ("train", "verify"), _part("data", "retrain", "seed"), _retrain),
+        Stage(
+            "retrain",
+            ("train", "search", "verify"),
+            _part("data", "retrain", "seed"),
+            _retrain,
+            by_many=True,
+        ),
         Stage("export", ("retrain",), _for_exporting, _export),
         Stage(
             "benchmark", ("profile", "retrain", "export"), _part("benchmark", "seed"), _benchmark
@@ -215,13 +222,17 @@ def _retrain(context: StageContext) -> RetrainRecord:
     recipe = context.recipe
     verified = read_record(context.record_path("verify"), VerifyRecord)
     trained = read_record(context.record_path("train"), TrainRecord)
-    supernet = load_supernet(context.run / "train" / trained.checkpoint)
+    searched = read_record(context.record_path("search"), SearchRecord)
+    settings = recipe.retrain
+    taught = settings.teacher is not None and settings.teacher.source == HYPERNETWORK
+    needed = settings.warm_start or taught
     winner = verified.candidates[verified.winner].candidate.architecture
     return retrain(
         winner,
         open_data(recipe).at(winner.resolution),
-        recipe.retrain,
-        warm_start=supernet if recipe.retrain.warm_start else None,
+        settings,
+        supernet=load_supernet(context.run / "train" / trained.checkpoint) if needed else None,
+        scored=searched.evaluated,
         folder=context.folder,
         seed=recipe.seed,
         progress=context.progress("retraining the winner"),

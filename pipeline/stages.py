@@ -174,7 +174,7 @@ def _is_helping(stage: Stage) -> bool:
     if count > 1 and not stage.by_many:
         raise UsageError(
             f"stage {stage.name} was started by torchrun in {count} processes; one does its work",
-            hint="use torchrun for the verb train, and start the others without it",
+            hint="use torchrun for the verb train or retrain, and start the others without it",
         )
     return rank > 0
 

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from pipeline.errors import CheckpointError
 from pipeline.files import write_atomic
 from pipeline.records import EpochRecord
-from pipeline.training.learner import Learner, LearnerState
-from pipeline.training.weight_average import WeightAverage
+from pipeline.training.learner import Average, Learner, LearnerState
 from pipeline.weights_file import read_weights
 
 _MODEL = "model/"
@@ -65,7 +64,7 @@ class Trained:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    average: WeightAverage | None
+    average: Average | None
     learner: Learner
     scaler: torch.amp.GradScaler
 
@@ -85,14 +84,14 @@ class Trained:
         for name, parameter in self.model.named_parameters():
             kept = self.optimizer.state.get(parameter, {})
             tensors |= _named(f"{_OPTIMIZER}{name}/", kept)
-        if self.average:
-            tensors |= _named(_AVERAGE, self.average.averages)
+        average = self.average.state() if self.average else LearnerState()
+        tensors |= _named(_AVERAGE, average.tensors)
         metadata = {
             "inputs": inputs,
             "progressed": progressed.model_dump_json(),
             "learner": json.dumps(dict(state.values)),
             "scaler": json.dumps(self.scaler.state_dict()),
-            "updates": json.dumps(self.average.updates if self.average else {}),
+            "updates": json.dumps(dict(average.values)),
         }
         # Contiguous: safetensors keeps values, not memory layout.
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -128,7 +127,7 @@ class Trained:
         self.model.load_state_dict(_below(tensors, _MODEL))
         _load_optimizer(self.model, self.optimizer, _below(tensors, _OPTIMIZER))
         if self.average:
-            self.average.load(_below(tensors, _AVERAGE), values["updates"])
+            self.average.load(LearnerState(_below(tensors, _AVERAGE), values["updates"]))
         if values["scaler"]:
             self.scaler.load_state_dict(values["scaler"])
         self.learner.load(LearnerState(_below(tensors, _LEARNER), values["learner"]))

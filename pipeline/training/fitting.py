@@ -1,4 +1,4 @@
-"""The training loop: AdamW, one cycle of the learning rate, checkpoints on the way.
+"""The training loop: steps of an optimizer on a schedule, checkpoints on the way.
 
 Both trainings, of the hypernetwork and of a single network, are this loop; they differ in what a
 step computes (see `pipeline.training.learner`). Everything random derives from (seed, epoch, step),
@@ -22,19 +22,17 @@ from pipeline.records import EpochRecord
 from pipeline.training.checkpoint import Progressed, Trained
 from pipeline.training.compute import Compute
 from pipeline.training.image_data import Batch, ImageData
-from pipeline.training.learner import Learner, Step
+from pipeline.training.learner import Average, Learner, Step
+from pipeline.training.optimizing import Schedule, make_optimizer
 from pipeline.training.processes import Processes
 from pipeline.training.randomness import seed_for
-from pipeline.training.settings import FitSettings
+from pipeline.training.settings import FitSettings, Optimizer
 from pipeline.training.training_log import TrainingLog
-from pipeline.training.weight_average import WeightAverage
 
 # Steps between two looks at what was found out; a GPU is waited for no more often than that.
 _ROUND = 20
 # What a killed run trains again at most, besides the round it was in.
 _CHECKPOINT_EVERY_S = 60.0
-_WARMUP_SHARE = 0.2
-_START_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,13 @@ class Fit:
         progress: Told about every round.
         processes: Who else trains the same.
         resolution_at: Input size of each step of the run; None: that of the data.
+        optimizer: By timm's name.
+        warmup_share: Share of the steps in which the learning rate rises.
     """
 
     model: nn.Module
     learner: Learner
-    average: WeightAverage | None
+    average: Average | None
     evaluate: Callable[[int], float]
     data: ImageData
     settings: FitSettings
@@ -73,6 +73,8 @@ class Fit:
     progress: Progress
     processes: Processes = field(default_factory=Processes)
     resolution_at: Callable[[int], int] | None = None
+    optimizer: Optimizer = "adamw"
+    warmup_share: float = 0.2
 
     def run(self) -> Progressed:
         """Trains, from the start or from the checkpoint.
@@ -82,21 +84,24 @@ class Fit:
             DataError: An image cannot be read.
             StorageError: The checkpoint cannot be written.
         """
-        trained = Trained(
+        settings = self.settings
+        optimizer = make_optimizer(
             self.model,
-            make_optimizer(self.model, self.settings),
-            self.average,
-            self.learner,
-            self.compute.scaler,
+            self.optimizer,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
         )
+        steps = self.data.num_train_batches(settings.batch_size)
+        schedule = Schedule(optimizer, steps * settings.epochs, warmup_share=self.warmup_share)
+        trained = Trained(self.model, optimizer, self.average, self.learner, self.compute.scaler)
         done = trained.load(self.checkpoint, inputs=self.inputs)
-        steps = self.data.num_train_batches(self.settings.batch_size)
         log_folder = self.log if self.processes.is_first else None
         at = len(done.epochs) * steps + done.steps
         with torch.random.fork_rng(devices=[]), TrainingLog(log_folder, at) as log:
             parameters = list(self.model.parameters())
-            run = _Run(self, trained, parameters, steps, log, saved_at=time.perf_counter())
-            while len(done.epochs) < self.settings.epochs:
+            now = time.perf_counter()
+            run = _Run(self, trained, schedule, parameters, steps, log, saved_at=now)
+            while len(done.epochs) < settings.epochs:
                 done = run.epoch(done)
         return done
 
@@ -113,6 +118,7 @@ class _Run:
 
     fit: Fit
     trained: Trained
+    schedule: Schedule
     parameters: list[nn.Parameter]
     steps: int
     log: TrainingLog
@@ -130,7 +136,7 @@ class _Run:
             epoch=epoch,
             loss=done.losses / self.steps,
             accuracy_percent=self._evaluated(epoch),
-            learning_rate=self._learning_rate((epoch + 1) * self.steps - 1),
+            learning_rate=self.schedule.set((epoch + 1) * self.steps - 1),
             images_per_second=self._images_per_second(done),
         )
         self.log.tell(
@@ -168,9 +174,7 @@ class _Run:
     def _step(self, at: int, batch: Batch) -> Tensor:
         fit, optimizer = self.fit, self.trained.optimizer
         epoch, step = divmod(at, self.steps)
-        learning_rate = self._learning_rate(at)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate
+        learning_rate = self.schedule.set(at)
         # Dropout draws from torch's global generator.
         torch.manual_seed(seed_for(fit.seed, "dropout", epoch, step))
         # Parameters outside the path keep no gradient, and the optimizer leaves them alone.
@@ -203,17 +207,13 @@ class _Run:
         with fit.average.applied():
             return fit.evaluate(epoch)
 
-    def _learning_rate(self, at: int) -> float:
-        settings = self.fit.settings
-        return settings.learning_rate * one_cycle(at / (self.steps * settings.epochs))
-
     def _images_per_second(self, done: Progressed) -> float:
         return done.steps * self.fit.settings.batch_size / done.seconds_in_epoch
 
     def _tell(self, epoch: int, done: Progressed, figures: dict[str, float]) -> None:
         fit, at = self.fit, epoch * self.steps + done.steps
         rate = self._images_per_second(done)
-        known = {"learning_rate": self._learning_rate(at - 1), "images_per_second": rate}
+        known = {"learning_rate": self.schedule.set(at - 1), "images_per_second": rate}
         self.log.tell(at, {"epoch": epoch + 1, **figures, **known})
         note = f"epoch {epoch + 1}/{fit.settings.epochs}, loss {figures['loss']:.3f}"
         if "board_accuracy_percent" in figures:
@@ -226,30 +226,6 @@ class _Run:
         if self.fit.processes.is_first:
             self.trained.save(self.fit.checkpoint, done, inputs=self.fit.inputs)
         self.saved_at = time.perf_counter()
-
-
-def one_cycle(position: float) -> float:
-    """Learning rate relative to its peak: a linear rise, then half a cosine down to zero.
-
-    Args:
-        position: Share of the run that is done, 0 to 1.
-    """
-    if position < _WARMUP_SHARE:
-        return _START_SHARE + (1 - _START_SHARE) * position / _WARMUP_SHARE
-    down = (position - _WARMUP_SHARE) / (1 - _WARMUP_SHARE)
-    return 0.5 * (1 + math.cos(math.pi * down))
-
-
-def make_optimizer(model: nn.Module, settings: FitSettings) -> torch.optim.Optimizer:
-    """AdamW; decays weights of convolutions and linear layers only."""
-    # Batch norm's scales and all biases are vectors; decay would only push them off.
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def _checked(loss: float, settings: FitSettings, epoch: int) -> float:

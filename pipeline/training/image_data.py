@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
 import torch
@@ -21,6 +21,7 @@ from pipeline.training.epoch_steps import (
     sized,
     steps_of,
 )
+from pipeline.training.rand_augment import rand_augmented_gray
 from pipeline.training.randomness import generator_for
 
 Split = Literal["train", "matching-validation", "search-validation", "test"]
@@ -61,6 +62,13 @@ class ImageData(Protocol):
         Images that are in memory are kept and preprocessed on it; others are moved to it a batch at
         a time. The order and the augmentation do not depend on it: a GPU gives what a CPU gives, up
         to float32 rounding.
+        """
+
+    def varied(self, rand_augment: str) -> ImageData:
+        """The same images, with RandAugment on those that are trained on.
+
+        Args:
+            rand_augment: timm's description, e.g. `rand-m9-mstd0.5`.
         """
 
     def num_train_batches(self, batch_size: int) -> int:
@@ -145,10 +153,12 @@ class Augmentation:
     Attributes:
         crop_padding: Pixels an image may be shifted by, at the size it is stored in.
         flip: Whether half the images are mirrored left to right.
+        rand_augment: timm's description of RandAugment; None for none.
     """
 
     crop_padding: int
     flip: bool
+    rand_augment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +219,11 @@ class InMemoryImages:
         splits = {split: images.to(device) for split, images in self._splits.items()}
         return InMemoryImages(splits, self.record, self._augmentation)
 
+    def varied(self, rand_augment: str) -> InMemoryImages:
+        """See `ImageData`."""
+        augmentation = replace(self._augmentation, rand_augment=rand_augment)
+        return InMemoryImages(self._splits, self.record, augmentation)
+
     def num_train_batches(self, batch_size: int) -> int:
         """See `ImageData`."""
         return num_batches(self.record, batch_size)
@@ -229,19 +244,18 @@ class InMemoryImages:
         )
         images = len(self._splits["train"])
         order = torch.randperm(images, generator=generator_for(seed, "order", epoch))
-        return (
-            self._train_batch(
-                order[step.batch], step, generator_for(seed, "augmentation", epoch, step.number)
-            )
-            for step in steps
-        )
+        return (self._train_batch(order[step.batch], step, seed, epoch) for step in steps)
 
-    def _train_batch(self, indices: Tensor, step: Step, generator: torch.Generator) -> Batch:
+    def _train_batch(self, indices: Tensor, step: Step, seed: int, epoch: int) -> Batch:
         train = self._splits["train"]
+        generator = generator_for(seed, "augmentation", epoch, step.number)
         shape = (len(indices), *train.pixels.shape[1:])
         views = random_views(shape, self._augmentation, generator)
         batch = train[indices[step.share]]
         pixels = views[step.share].of(batch.pixels)
+        if self._augmentation.rand_augment:
+            place = (seed, "rand augment", epoch, step.number, step.share.start)
+            pixels = rand_augmented_gray(pixels, self._augmentation.rand_augment, *place)
         return preprocess(pixels, sized(self.record.preprocessing, step.resolution)), batch.labels
 
     def batches(self, split: Split, batch_size: int) -> Iterator[Batch]:

@@ -1,8 +1,9 @@
-"""What a training loop asks of what it trains: gradients for a batch, and state to go on with."""
+"""What a training loop asks of what it trains: gradients, averages, and state to go on with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -92,3 +93,22 @@ class Stateless:
 
     def load(self, state: LearnerState) -> None:
         """See `Learner`."""
+
+
+class Average(Protocol):
+    """A moving average of what is trained."""
+
+    def update(self) -> None:
+        """Called after each step of the optimizer, while the gradients are there."""
+
+    def applied(self) -> AbstractContextManager[None]:
+        """Within it the model is its average."""
+
+    def keep(self) -> None:
+        """Makes the model its average, for good."""
+
+    def state(self) -> LearnerState:
+        """What `load` takes back."""
+
+    def load(self, state: LearnerState) -> None:
+        """Goes on from a state."""

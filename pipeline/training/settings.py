@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.space import check_resolution
 
 Method = Literal["single-path", "cream", "sandwich"]
+RetrainMethod = Literal["short", "paper"]
+# Those of timm whose state a checkpoint can hold: tensors only.
+Optimizer = Literal["adamw", "lamb", "lion", "nadamw", "rmsproptf", "sgd"]
+
+HYPERNETWORK = "hypernetwork"
 
 
 class FitSettings(BaseModel):
@@ -113,18 +118,113 @@ class TrainSettings(FitSettings):
         return tuple(dict.fromkeys((resolution, *self.resolutions)))
 
 
+class TeacherSettings(BaseModel):
+    """Who teaches the chosen network while it is trained; see `pipeline.training.retrain_teacher`.
+
+    Attributes:
+        source: `hypernetwork`: its most accurate path that is larger than the network. Otherwise
+            the name of a network of timm.
+        weights: Checkpoint of the network of timm, trained on these classes; None: what timm
+            publishes for it, which has to have as many classes.
+        weight: Share of the loss that the teacher's outputs decide; the labels decide the rest.
+        temperature: That both outputs are softened by.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = "hypernetwork"
+    weights: str | None = None
+    weight: float = Field(default=0.5, gt=0, le=1)
+    temperature: float = Field(default=2.0, gt=0)
+
+    @model_validator(mode="after")
+    def _weights_of_timm(self) -> TeacherSettings:
+        if self.weights and self.source == HYPERNETWORK:
+            raise ValueError("the hypernetwork has its own weights; leave `weights` out")
+        return self
+
+
 class RetrainSettings(FitSettings):
     """How the chosen network is trained; see `FitSettings`.
 
+    What is left out has the value of the method.
+
     Attributes:
+        method: `short`: for a small budget: AdamW, one cycle, light augmentation. `paper`: that of
+            *Cream of the Crop*: RMSProp, RandAugment, random erasing, a slow moving average; its
+            learning rate is that of the paper for 1024 images a step, and follows `batch_size`.
+        optimizer: One of timm's, by its name there.
+        warmup_share: Share of the steps in which the learning rate rises.
+        accumulate: Parts that a batch is computed in, one after the other, for want of memory;
+            batch norm sees a part at a time.
         dropout: Share of the classifier's inputs dropped.
-        warm_start: Whether to start from the hypernetwork's weights instead of random ones. Off:
-            cream-14 at 32 pixels reaches 90.2 % on search-validation in 4 epochs from random
-            weights and 88.7 % from a hypernetwork's, with everything else the same.
+        ema_decay: Of the moving average of weights and statistics that is kept as the result; the
+            decay rises to it. 0 keeps the weights themselves.
+        rand_augment: timm's description of RandAugment, e.g. `rand-m9-mstd0.5`; None for none.
+        random_erasing: Probability that a rectangle of an image is replaced by noise.
+        mixup: Alpha of mixing two images; 0 for none.
+        cutmix: Alpha of pasting a part of one image into another; 0 for none.
+        half_size_share: Share of the epochs, the first, that are trained at half the input size.
+        warm_start: Whether to start from the hypernetwork's weights instead of random ones.
+        teacher: Who teaches besides the labels; None for nobody.
+        sync_batch_norm: Whether batch norm sees the images of all processes (GPUs only).
     """
 
+    method: RetrainMethod = "short"
+    optimizer: Optimizer = "adamw"
+    warmup_share: float = Field(default=0.2, ge=0, lt=1)
+    accumulate: int = Field(default=1, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    rand_augment: str | None = Field(default=None, pattern=r"^rand(-[a-z]+[0-9.]*)*$")
+    random_erasing: float = Field(default=0.0, ge=0, le=1)
+    mixup: float = Field(default=0.0, ge=0)
+    cutmix: float = Field(default=0.0, ge=0)
+    half_size_share: float = Field(default=0.0, ge=0, lt=1)
     warm_start: bool = False
+    teacher: TeacherSettings | None = None
+    sync_batch_norm: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, given: object) -> object:
+        if not isinstance(given, dict) or given.get("method") != "paper":
+            return given
+        filled = {**_PAPER, **given}
+        if "learning_rate" not in given and isinstance(filled["batch_size"], int):
+            filled["learning_rate"] = _PAPER_LEARNING_RATE * filled["batch_size"]
+        return filled
+
+    @model_validator(mode="after")
+    def _parts(self) -> RetrainSettings:
+        images = 2 if self.mixup or self.cutmix else 1
+        if self.batch_size % (self.accumulate * images):
+            pairs = ", each of pairs to mix" if images == 2 else ""
+            raise ValueError(
+                f"batch_size {self.batch_size} does not divide into accumulate = "
+                f"{self.accumulate} equal parts{pairs}"
+            )
+        return self
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed, and their labels with them."""
+        return self.mixup > 0 or self.cutmix > 0
+
+
+# As in the released configuration of the paper.
+_PAPER: dict[str, object] = {
+    "epochs": 500,
+    "batch_size": 1024,
+    "optimizer": "rmsproptf",
+    "weight_decay": 1e-5,
+    "warmup_share": 3 / 500,
+    "dropout": 0.2,
+    "ema_decay": 0.9999,
+    "rand_augment": "rand-m9-mstd0.5",
+    "random_erasing": 0.2,
+}
+_PAPER_LEARNING_RATE = 0.064 / 1024  # an image of the batch
 
 
 class ScoreSettings(BaseModel):

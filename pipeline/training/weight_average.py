@@ -13,6 +13,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from pipeline.training.learner import LearnerState
+
 # The first updates are averaged over as many as there were.
 _WARMUP = 10.0
 
@@ -50,13 +52,17 @@ class WeightAverage:
 
     def restart(self) -> None:
         """Starts all averages from the weights as they are now."""
-        self.load({name: p.detach() for name, p in self._named.items()}, {})
+        self.load(LearnerState({name: p.detach() for name, p in self._named.items()}))
 
-    def load(self, averages: Mapping[str, Tensor], updates: Mapping[str, int]) -> None:
+    def state(self) -> LearnerState:
+        """See `Average`."""
+        return LearnerState(self.averages, self.updates)
+
+    def load(self, state: LearnerState) -> None:
         """Takes over averages, and how many updates are in each; 0 where not named."""
         for name, average in self.averages.items():
-            average.copy_(averages[name])
-        self.updates = {name: updates.get(name, 0) for name in self._named}
+            average.copy_(state.tensors[name])
+        self.updates = {name: state.values.get(name, 0) for name in self._named}
 
     def keep(self) -> None:
         """Makes the averages the module's weights, for good."""

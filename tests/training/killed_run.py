@@ -61,7 +61,7 @@ def retrain_small(folder: Path, progress: Progress = silent, *, epochs: int = 4)
         Architecture(space="cream", resolution=32, num_classes=10, stages=stages),
         open_dataset("digits", resolution=32, seed=0, max_train=192),
         RetrainSettings(epochs=epochs, batch_size=32, dropout=0.2, warm_start=False),
-        warm_start=None,
+        supernet=None,
         folder=folder,
         seed=0,
         progress=progress,

@@ -19,7 +19,7 @@ from pipeline.training.settings import RetrainSettings
 def _retrain(architecture: Architecture, data: ImageData, folder: Path, *, supernet=None, **kw):
     settings = RetrainSettings(**{"epochs": 1, "batch_size": 64, "warm_start": False, **kw})
     return retrain(
-        architecture, data, settings, warm_start=supernet, folder=folder, seed=0, progress=silent
+        architecture, data, settings, supernet=supernet, folder=folder, seed=0, progress=silent
     )
 
 
