@@ -17,6 +17,7 @@ class Preprocessing(Record):
     Attributes:
         resolution: Side of the input in pixels.
         exif_transpose: Whether an image is first turned as its EXIF orientation says.
+        transparent_over: What transparent images are laid over; None where there are none.
         pad: Pixels of zero padding on each side, before resizing.
         resize: Interpolation.
         antialias: Whether it averages over the pixels it drops, as Pillow's does.
@@ -27,6 +28,7 @@ class Preprocessing(Record):
 
     resolution: int
     exif_transpose: bool = False
+    transparent_over: Literal["white"] | None = None
     pad: int = 0
     resize: Literal["bilinear", "bicubic"] = "bilinear"
     antialias: bool = False

@@ -6,8 +6,8 @@ What becomes of an image file, in this order; a deployment has to do the same:
    several pages it is the first. More pixels than Pillow takes for harmless
    (`Image.MAX_IMAGE_PIXELS`) are refused.
 2. It is turned as its EXIF orientation says (`ImageOps.exif_transpose`).
-3. It is brought to 8-bit RGB (`to_rgb`): 16-bit gray keeps its high byte, transparency is dropped,
-   gray is repeated, CMYK is converted by Pillow without a colour profile.
+3. It is brought to 8-bit RGB (`to_rgb`): 16-bit gray keeps its high byte, transparency is laid over
+   white, gray is repeated, CMYK is converted by Pillow without a colour profile.
 4. The whole image is squeezed to a square with Pillow's bicubic filter, which averages over the
    pixels it drops (`to_pixels`).
 5. Pixel values are scaled to 0..1, and mean and deviation taken out (`to_inputs`).
@@ -68,6 +68,7 @@ def photo_preprocessing(resolution: int) -> Preprocessing:
     return Preprocessing(
         resolution=resolution,
         exif_transpose=True,
+        transparent_over="white",
         resize="bicubic",
         antialias=True,
         mean=IMAGENET_DEFAULT_MEAN,
@@ -127,9 +128,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
             f"{'32-bit integer' if image.mode == 'I' else 'floating-point'} pixels have no range "
             "that says what is white; save it with 8 or 16 bits"
         )
-    if image.mode == "P":
-        # The same colours; straight to RGB Pillow would warn of transparency in the palette.
-        image = image.convert("RGBA")
+    if image.has_transparency_data:
+        # What lies under transparent pixels is whatever a program left there.
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")
 
 
