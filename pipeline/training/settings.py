@@ -10,8 +10,8 @@ from pipeline.space import check_resolution
 
 Method = Literal["single-path", "cream", "sandwich"]
 RetrainMethod = Literal["short", "paper"]
-# Those of timm whose state a checkpoint can hold: tensors only.
-Optimizer = Literal["adamw", "lamb", "lion", "nadamw", "rmsproptf", "sgd"]
+# Those of timm that keep all their state by parameter, as tensors: a checkpoint holds no other.
+Optimizer = Literal["adamw", "lion", "nadamw", "rmsproptf", "sgd"]
 
 HYPERNETWORK = "hypernetwork"
 

@@ -1,6 +1,6 @@
 """One of several processes that train together; started by torchrun, for tests.
 
-Usage: many_processes.py FOLDER frozen|moving. Writes `FOLDER/rank-N.json`.
+Usage: many_processes.py FOLDER frozen|moving|retrain. Writes `FOLDER/rank-N.json`.
 """
 
 import hashlib
@@ -13,13 +13,19 @@ import torch
 from torch import nn
 
 from pipeline.progress import silent
-from pipeline.space import get_space
+from pipeline.space import Architecture, get_space
 from pipeline.supernet import Supernet
 from pipeline.training import fitting, hypernetwork
 from pipeline.training.cream import Cream
 from pipeline.training.datasets import open_dataset
 from pipeline.training.path_sampling import PathLimits
-from pipeline.training.settings import MatchingSettings, TeachingSettings, TrainSettings
+from pipeline.training.retraining import retrain
+from pipeline.training.settings import (
+    MatchingSettings,
+    RetrainSettings,
+    TeachingSettings,
+    TrainSettings,
+)
 
 SETTINGS = TrainSettings(
     method="cream",
@@ -44,6 +50,9 @@ def freeze_batch_norm(module: nn.Module, *, keep: bool) -> None:
 def main(folder: Path, statistics: str) -> None:
     torch.set_num_threads(1)
     fitting._ROUND = 4
+    if statistics == "retrain":
+        write(folder, retrained(folder))
+        return
     if statistics == "frozen":
         hypernetwork.keep_statistics = freeze_batch_norm
     told: dict[str, object] = {"paths": [], "teachers": [], "boards": []}
@@ -58,6 +67,25 @@ def main(folder: Path, statistics: str) -> None:
         progress=silent,
     )
     told |= {"processes": record.processes, "board": record.model_dump(mode="json")["board"]}
+    write(folder, told)
+
+
+def retrained(folder: Path) -> dict[str, object]:
+    """One network on its own, with everything that each process draws or keeps for itself."""
+    stages = (("mb4_3x3",), ("mb6_5x5",), ("mb4_3x3",), ("mb4_3x3",), ("mb6_5x5",))
+    record = retrain(
+        Architecture(space="cream", resolution=32, num_classes=10, stages=stages),
+        open_dataset("digits", resolution=32, seed=0, max_train=128),
+        RetrainSettings(epochs=2, batch_size=32, ema_decay=0.9, random_erasing=0.5, mixup=0.2),
+        supernet=None,
+        folder=folder,
+        seed=0,
+        progress=silent,
+    )
+    return record.model_dump(mode="json", exclude={"environment", "seconds", "epochs"})
+
+
+def write(folder: Path, told: dict[str, object]) -> None:
     rank = os.environ.get("RANK", "0")
     (folder / f"rank-{rank}.json").write_text(json.dumps(told))
 

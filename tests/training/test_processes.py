@@ -56,6 +56,16 @@ def test_the_first_alone_writes(two: tuple[Path, list[dict[str, Any]]]):
     assert len(list((folder / "tensorboard").iterdir())) == 1
 
 
+def test_a_network_alone_is_trained_by_several_as_well(tmp_path: Path):
+    """Both say the same of it, accuracy after each one's own statistics included."""
+    first, second = trained(tmp_path / "retrain", 2, "retrain")
+    assert first == second
+    assert first["processes"] == 2
+    names = {path.name for path in (tmp_path / "retrain").iterdir()}
+    assert names == {"rank-0.json", "rank-1.json", "finished.json", "log.jsonl",
+                     "model.safetensors", "tensorboard"}  # fmt: skip
+
+
 @pytest.mark.slow
 def test_with_frozen_batch_norm_two_are_one_on_the_joint_batch(tmp_path: Path):
     """Adam divides by the gradient's size, so rounding is seen where gradients are next to none."""

@@ -1,19 +1,25 @@
 """Retraining: from the hypernetwork or from nothing, and reported on test at the end."""
 
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
 
-from pipeline.errors import ArchitectureError, DataError, StageError
+from pipeline.cost import architecture_cost
+from pipeline.errors import ArchitectureError, DataError, StageError, UsageError
 from pipeline.network import build_network, load_checkpoint
-from pipeline.progress import silent
+from pipeline.progress import Progress, silent
+from pipeline.records import Candidate
 from pipeline.space import Architecture, SearchSpace
 from pipeline.supernet import Supernet
+from pipeline.training.datasets import open_dataset
 from pipeline.training.evaluation import tally
 from pipeline.training.image_data import ImageData
-from pipeline.training.retraining import retrain
-from pipeline.training.settings import RetrainSettings
+from pipeline.training.learner import Step
+from pipeline.training.retraining import half_size, retrain
+from pipeline.training.settings import Optimizer, RetrainSettings
+from pipeline.training.student import Student
 
 
 def _retrain(architecture: Architecture, data: ImageData, folder: Path, *, supernet=None, **kw):
@@ -91,3 +97,130 @@ def test_images_that_do_not_fit_are_told(
 ):
     with pytest.raises(DataError, match="10 classes at 32 pixels"):
         _retrain(small.model_copy(update=change), digits, tmp_path)
+
+
+EVERYTHING: dict[str, Any] = {
+    "epochs": 2,
+    "batch_size": 32,
+    "ema_decay": 0.9,
+    "rand_augment": "rand-m9-mstd0.5",
+    "random_erasing": 0.5,
+    "mixup": 0.2,
+    "cutmix": 0.5,
+    "accumulate": 2,
+    "learning_rate": 1e-3,
+    "teacher": {"temperature": 2.0},
+}
+
+
+@pytest.mark.parametrize("optimizer", get_args(Optimizer))
+def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(
+    optimizer: Optimizer,
+    space: SearchSpace,
+    small: Architecture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """With everything that has a state or draws random numbers, by each optimizer."""
+    monkeypatch.setattr("pipeline.training.fitting._ROUND", 1)
+    monkeypatch.setattr("pipeline.training.fitting._CHECKPOINT_EVERY_S", 0.0)
+    data = open_dataset("digits", resolution=32, seed=0, max_train=96)
+    settings = RetrainSettings(**{**EVERYTHING, "optimizer": optimizer})
+
+    def train(folder: Path, progress: Progress = silent) -> bytes:
+        record = retrain(
+            small,
+            data,
+            settings,
+            supernet=Supernet(space, 10, seed=0),
+            scored=[_scored(small, 50.0), _scored(_larger(small), 60.0)],
+            folder=folder,
+            seed=0,
+            progress=progress,
+        )
+        assert record.teacher == f"hypernetwork, {_larger(small).short}"
+        return (folder / record.checkpoint).read_bytes()
+
+    def killed(done: int, total: int, note: str = "") -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", killed)
+    assert (tmp_path / "killed" / "checkpoint").exists()
+    assert train(tmp_path / "killed") == train(tmp_path / "whole")
+
+
+def test_the_average_is_what_is_kept(small: Architecture, digits: ImageData, tmp_path: Path):
+    """The accuracy of each epoch, of the record and of the file are all that of the average."""
+    record = _retrain(small, digits, tmp_path, epochs=2, ema_decay=0.9)
+    network = build_network(small, seed=1)
+    load_checkpoint(network, tmp_path / record.checkpoint)
+    network.eval()
+    found = tally(network, digits.batches("search-validation", 50), 10).percent
+    assert found == record.accuracy_percent == record.epochs[-1].accuracy_percent
+    plain = _retrain(small, digits, tmp_path / "plain", epochs=2)
+    assert (tmp_path / record.checkpoint).read_bytes() != (
+        tmp_path / "plain" / plain.checkpoint
+    ).read_bytes()
+
+
+def test_the_first_epochs_are_at_half_the_input_size(
+    small: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sizes: list[int] = []
+    gradients = Student.gradients
+
+    def seen(self: Student, images: torch.Tensor, labels: torch.Tensor, step: Step):
+        sizes.append(images.shape[-1])
+        return gradients(self, images, labels, step)
+
+    monkeypatch.setattr(Student, "gradients", seen)
+    data = open_dataset("digits", resolution=64, seed=0, max_train=64)
+    large = small.model_copy(update={"resolution": 64})
+    _retrain(large, data, tmp_path, epochs=3, batch_size=32, half_size_share=0.67)
+    assert sizes == [32, 32, 32, 32, 64, 64]
+
+
+@pytest.mark.parametrize(
+    ("resolution", "expected"), [(32, 32), (64, 32), (96, 64), (160, 96), (224, 128)]
+)
+def test_half_sizes_are_sizes_of_the_spaces(resolution: int, expected: int):
+    assert half_size(resolution) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"teacher": {}}, "be taught by the hypernetwork"),
+        ({"sync_batch_norm": True}, "GPUs only"),
+        ({"accumulate": 64}, "expected at least 2"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_anything_is_written(
+    settings: dict[str, Any],
+    words: str,
+    small: Architecture,
+    digits: ImageData,
+    tmp_path: Path,
+):
+    folder = tmp_path / "run"
+    with pytest.raises((StageError, UsageError), match=words):
+        _retrain(small, digits, folder, **settings)
+    assert not folder.exists()
+
+
+def _larger(small: Architecture) -> Architecture:
+    return small.model_copy(update={"stages": (("mb6_5x5",), *small.stages[1:])})
+
+
+def _scored(architecture: Architecture, percent: float) -> Candidate:
+    cost = architecture_cost(architecture)
+    return Candidate(
+        architecture=architecture,
+        accuracy_percent=percent,
+        macs=cost.macs,
+        params=cost.params,
+        latency_ms={},
+        violation=0.0,
+    )
