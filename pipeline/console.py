@@ -138,17 +138,32 @@ def progress_bars() -> Iterator[ProgressFactory]:
 
 
 def _plain_progress(title: str) -> Progress:
-    last = [0.0]
+    start = time.monotonic()
+    last = 0.0
+    first: int | None = None
 
     def advance(done: int, total: int, note: str = "") -> None:
+        nonlocal last, first
         now = time.monotonic()
-        if done >= total or now - last[0] >= _PLAIN_INTERVAL_S:
-            last[0] = now
-            shown = f"  {note[:_NOTE_LENGTH]}" if note else ""
+        # What an earlier run had done already says nothing of how fast this one is.
+        first = done if first is None else first
+        if done >= total or now - last >= _PLAIN_INTERVAL_S:
+            last = now
+            left = _left(done - first, total - done, now - start)
+            shown = "".join(f"  {words}" for words in (note[:_NOTE_LENGTH], left) if words)
             sys.stderr.write(f"{title}: {done}/{total}{shown}\n")
             sys.stderr.flush()
 
     return advance
+
+
+def _left(done: int, missing: int, seconds: float) -> str:
+    """How long the rest takes at the pace so far; nothing where that is not known yet."""
+    if done <= 0 or missing <= 0:
+        return ""
+    minutes, rest = divmod(round(seconds * missing / done), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} left"
 
 
 def _console(*, stderr: bool) -> Console:
