@@ -57,6 +57,7 @@ class IndexedImages:
         splits: The images of each split.
         record: What they are.
         device: Where batches are given.
+        rand_augment: timm's description of what training images go through; None for nothing.
     """
 
     def __init__(
@@ -64,19 +65,26 @@ class IndexedImages:
         splits: dict[Split, ImagesByIndex],
         record: DatasetRecord,
         device: torch.device | str = "cpu",
+        rand_augment: str | None = None,
     ) -> None:
         self.record = record
         self.num_classes = len(record.class_names)
         self._splits = splits
         self._device = torch.device(device)
+        self._rand_augment = rand_augment
 
     def at(self, resolution: int) -> IndexedImages:
         """See `ImageData`."""
-        return IndexedImages(self._splits, record_at(self.record, resolution), self._device)
+        record = record_at(self.record, resolution)
+        return IndexedImages(self._splits, record, self._device, self._rand_augment)
 
     def to(self, device: torch.device | str) -> IndexedImages:
         """See `ImageData`."""
-        return IndexedImages(self._splits, self.record, device)
+        return IndexedImages(self._splits, self.record, device, self._rand_augment)
+
+    def varied(self, rand_augment: str) -> IndexedImages:
+        """See `ImageData`."""
+        return IndexedImages(self._splits, self.record, self._device, rand_augment)
 
     def num_train_batches(self, batch_size: int) -> int:
         """See `ImageData`."""
@@ -127,7 +135,7 @@ class IndexedImages:
         # Processes that share batches share the machine's cores as well.
         workers = max(1, usable_cores() // processes) if images >= _WORTH_WORKERS else 0
         loader: Iterable[_Decoded | PipelineError] = DataLoader(
-            _Decoder(self._splits[split].reader),
+            _Decoder(self._splits[split].reader, self._rand_augment),
             batch_sampler=batches,
             collate_fn=_unchanged,
             num_workers=workers,
@@ -149,8 +157,9 @@ class _Decoded(NamedTuple):
 class _Decoder(Dataset[Any]):
     """Reads the images of a batch; runs in worker processes."""
 
-    def __init__(self, reader: Any) -> None:
+    def __init__(self, reader: Any, rand_augment: str | None) -> None:
         self._reader = reader
+        self._rand_augment = rand_augment
 
     def __getitems__(self, jobs: Sequence[_Job]) -> _Decoded | PipelineError:
         """Reads a batch; an unreadable image is returned as data, to be raised by the parent."""
@@ -169,7 +178,8 @@ class _Decoder(Dataset[Any]):
         image = read_photo(file, name)
         if job.seed is None:
             return to_pixels(image, job.resolution), int(label)
-        return to_varied_pixels(image, job.resolution, job.seed), int(label)
+        pixels = to_varied_pixels(image, job.resolution, job.seed, self._rand_augment)
+        return pixels, int(label)
 
 
 def _unchanged(batch: Any) -> Any:

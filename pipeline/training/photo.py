@@ -31,6 +31,8 @@ from torch import Tensor
 from pipeline.dataset_record import Preprocessing
 from pipeline.errors import DataError
 from pipeline.training.image_data import standardized
+from pipeline.training.rand_augment import rand_augmented
+from pipeline.training.randomness import seed_for
 
 Pixels = NDArray[np.uint8]
 
@@ -156,8 +158,17 @@ def to_pixels(image: Image.Image, resolution: int) -> Pixels:
     return np.asarray(image.resize((resolution, resolution), Image.Resampling.BICUBIC))
 
 
-def to_varied_pixels(image: Image.Image, resolution: int, seed: int) -> Pixels:
-    """An image as it is trained on: a random crop, mirrored half the time; same shape."""
+def to_varied_pixels(
+    image: Image.Image, resolution: int, seed: int, rand_augment: str | None = None
+) -> Pixels:
+    """An image as it is trained on: a random crop, mirrored half the time; same shape.
+
+    Args:
+        image: RGB.
+        resolution: Side in pixels.
+        seed: Of everything random.
+        rand_augment: timm's description of what else is done to it.
+    """
     random = np.random.default_rng(seed)
     area = image.width * image.height * random.uniform(*_CROP_AREA)
     ratio = math.exp(random.uniform(math.log(_CROP_RATIO[0]), math.log(_CROP_RATIO[1])))
@@ -167,7 +178,10 @@ def to_varied_pixels(image: Image.Image, resolution: int, seed: int) -> Pixels:
     top = int(random.integers(image.height - height + 1))
     box = (left, top, left + width, top + height)
     size = (resolution, resolution)
-    pixels: Pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=box))
+    crop = image.resize(size, Image.Resampling.BICUBIC, box=box)
+    if rand_augment:
+        crop = rand_augmented(crop, rand_augment, seed_for(seed, "rand augment"))
+    pixels: Pixels = np.asarray(crop)
     return pixels[:, ::-1] if random.random() < 0.5 else pixels
 
 

@@ -99,6 +99,7 @@ class StreamedImages:
         splits: The shards of each split.
         record: What they are.
         device: Where batches are given.
+        rand_augment: timm's description of what training images go through; None for nothing.
     """
 
     def __init__(
@@ -107,21 +108,41 @@ class StreamedImages:
         splits: dict[Split, _Shards],
         record: DatasetRecord,
         device: torch.device | str = "cpu",
+        rand_augment: str | None = None,
     ) -> None:
         self.record = record
         self.num_classes = len(record.class_names)
         self._folder = folder
         self._splits = splits
         self._device = torch.device(device)
+        self._rand_augment = rand_augment
 
     def at(self, resolution: int) -> StreamedImages:
         """See `ImageData`."""
-        record = record_at(self.record, resolution)
-        return StreamedImages(self._folder, self._splits, record, self._device)
+        return self._with(record=record_at(self.record, resolution))
 
     def to(self, device: torch.device | str) -> StreamedImages:
         """See `ImageData`."""
-        return StreamedImages(self._folder, self._splits, self.record, device)
+        return self._with(device=device)
+
+    def varied(self, rand_augment: str) -> StreamedImages:
+        """See `ImageData`."""
+        return self._with(rand_augment=rand_augment)
+
+    def _with(
+        self,
+        *,
+        record: DatasetRecord | None = None,
+        device: torch.device | str | None = None,
+        rand_augment: str | None = None,
+    ) -> StreamedImages:
+        return StreamedImages(
+            self._folder,
+            self._splits,
+            record or self.record,
+            device or self._device,
+            rand_augment or self._rand_augment,
+        )
 
     def num_train_batches(self, batch_size: int) -> int:
         """See `ImageData`."""
@@ -149,7 +170,7 @@ class StreamedImages:
             return iter(())
         shards, of_epoch = self._splits["train"], seed_for(seed, "epoch", epoch)
         images = _images(self._folder, shards, batch_size, of_epoch)
-        stream = _Varied(images, of_epoch, batch_size, steps)
+        stream = _Varied(images, of_epoch, batch_size, steps, self._rand_augment)
         generator = generator_for(of_epoch, "workers")
         loader = self._loader(stream, shards, batch_size // part[1], generator)
         return self._given(islice(loader, steps[0].number, steps[-1].number + 1))
@@ -233,8 +254,16 @@ class _Varied(IterableDataset[Any]):
     The loader takes a batch from each worker in turn, and all workers make as many.
     """
 
-    def __init__(self, images: Any, seed: int, batch_size: int, steps: Sequence[Step]) -> None:
+    def __init__(
+        self,
+        images: Any,
+        seed: int,
+        batch_size: int,
+        steps: Sequence[Step],
+        rand_augment: str | None,
+    ) -> None:
         self._images = images
+        self._rand_augment = rand_augment
         self._seed = seed
         self._batch_size = batch_size
         self._rows = range(batch_size)[steps[0].share]
@@ -251,7 +280,8 @@ class _Varied(IterableDataset[Any]):
             # Steps before the first and after the last are dropped: any size will do.
             resolution = self._resolutions.get(turn * workers + place, self._native)
             of_image = seed_for(self._seed, place, number)
-            yield to_varied_pixels(to_rgb(image), resolution, of_image), int(label)
+            rgb, how = to_rgb(image), self._rand_augment
+            yield to_varied_pixels(rgb, resolution, of_image, how), int(label)
 
 
 def _stacked(items: list[_Item]) -> Batch:

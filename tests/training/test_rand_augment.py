@@ -1,9 +1,13 @@
 """RandAugment, seeded image by image."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import torch
 from PIL import Image
 
+from pipeline.training.datasets import open_dataset
 from pipeline.training.image_data import ImageData
 from pipeline.training.rand_augment import rand_augmented, rand_augmented_gray
 
@@ -44,3 +48,21 @@ def test_a_run_that_goes_on_within_an_epoch_is_given_the_same(digits: ImageData)
     whole = list(varied.train_batches(32, seed=0, epoch=1))
     rest = list(varied.train_batches(32, seed=0, epoch=1, start=7))
     assert all(torch.equal(a[0], b[0]) for a, b in zip(whole[7:], rest, strict=True))
+
+
+def test_photographs_are_varied_the_same_way_for_the_same_epoch(
+    image_folder: Callable[..., Path],
+):
+    folder = image_folder({"train": {"cat": 20, "dog": 20}})
+    data = open_dataset(str(folder), resolution=32, seed=0)
+    varied = data.varied(HOW)
+    plain, one, other = (next(d.train_batches(8, seed=0, epoch=0)) for d in (data, varied, varied))
+    assert torch.equal(one[1], plain[1])
+    assert torch.equal(one[0], other[0])
+    assert not torch.equal(one[0], plain[0])
+    resized = varied.at(64).to("cpu")
+    assert not torch.equal(
+        next(resized.train_batches(8, seed=0, epoch=0))[0],
+        next(data.at(64).train_batches(8, seed=0, epoch=0))[0],
+    )
+    assert torch.equal(next(varied.batches("test", 4))[0], next(data.batches("test", 4))[0])
