@@ -1,0 +1,161 @@
+"""Makes a bundle: computes what is new in it, describes it, and tries it before it is there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.bundle.card import CARD, Bundle
+from pipeline.bundle.describing import Made, bundled, describe
+from pipeline.bundle.folder import check_names_no_place, new_folder
+from pipeline.bundle.originals import Original, first_originals
+from pipeline.bundle.readme import render_readme
+from pipeline.bundle.timm_form import timm_form, write_timm_weights
+from pipeline.bundle.tolerance import tolerance
+from pipeline.bundle.trial import classes_told, selftest_told
+from pipeline.bundle.vectors import IMAGES, Logits, write_vectors
+from pipeline.errors import ExportError, StageError
+from pipeline.export import check_parity, measure_parity
+from pipeline.files import digest_of, digest_of_file, storage_errors, write_atomic, write_record
+from pipeline.model_files import FP32
+from pipeline.network import build_network, load_checkpoint
+from pipeline.onnx_classifier import OnnxClassifier
+from pipeline.progress import Progress, silent
+from pipeline.records import ExportedModel, RetrainRecord
+from pipeline.report import ReportInputs, summarise
+from pipeline.training.image_data import ImageData
+
+README, INFER = "README.md", "infer.py"
+# More images than are kept, so that a tolerance is not the luck of eight.
+_JUDGING_IMAGES = 64
+_STEPS = 6
+
+
+def make_bundle(
+    inputs: ReportInputs, run: Path, data: ImageData, into: Path, progress: Progress = silent
+) -> Bundle:
+    """Makes a bundle of a run's exported network; it appears whole or not at all.
+
+    Args:
+        inputs: The run's records, of export and retraining at least.
+        run: The run's folder.
+        data: The images it was trained on.
+        into: The folder to make; a bundle that is there already is replaced.
+        progress: Told after each step.
+
+    Returns:
+        The card.
+
+    Raises:
+        UsageError: There is something else than a bundle at `into`.
+        StageError: The network was not exported from a recipe, or by an earlier version.
+        ExportError: Files and weights are not of one network, the bundle fails its self-test, or
+            it would name a place of this machine.
+        DataError: An image cannot be read.
+        StorageError: A file cannot be read or written.
+    """
+    if inputs.export is None or inputs.retrain is None:
+        raise StageError(f"{run}: is not exported", hint=inputs.command("export"))
+    (exported,), trained = inputs.export.models, inputs.retrain
+    data = data.at(exported.architecture.resolution)
+    with new_folder(into) as folder:
+        _copy_files(exported, run / "export" / Path(exported.onnx).parent, folder)
+        progress(1, _STEPS, "model files")
+        originals = first_originals(data, IMAGES)
+        logits = _logits(exported, folder, originals)
+        made = _compute(exported, trained, run, folder, data, originals, logits)
+        progress(2, _STEPS, "weights, tolerances, test vectors")
+        _copy(Path(__file__).with_name(INFER), folder / INFER)
+        # The self-test that the model card shows counts the model card.
+        write_atomic(folder / README, "")
+        card = _sealed(describe(inputs, summarise(inputs), exported, trained, made), folder)
+        progress(3, _STEPS, "description")
+        example = classes_told(folder, made.vectors.images[0].file)
+        readme = render_readme(card, example=example, selftest=selftest_told(folder))
+        write_atomic(folder / README, readme)
+        card = _sealed(card, folder)
+        progress(4, _STEPS, "model card")
+        selftest_told(folder)
+        progress(5, _STEPS, "self-test")
+        check_names_no_place(folder, [data.record.name.removeprefix("wds/")])
+    progress(_STEPS, _STEPS, "done")
+    return card
+
+
+def _compute(
+    exported: ExportedModel,
+    trained: RetrainRecord,
+    run: Path,
+    folder: Path,
+    data: ImageData,
+    originals: list[Original],
+    logits: dict[str, Logits],
+) -> Made:
+    kept = np.concatenate([original.inputs for original in originals])
+    sample = data.sample("search-validation", _JUDGING_IMAGES).cpu().contiguous().numpy()
+    tolerances = {
+        name: tolerance(
+            folder / name,
+            np.concatenate([kept, sample]),
+            np.concatenate([logits[name], _one_by_one(folder / name, sample)]),
+            exported.parity,
+        )
+        for name in logits
+    }
+    form = timm_form(exported.architecture)
+    network = build_network(exported.architecture, seed=0)
+    load_checkpoint(network, run / "retrain" / trained.checkpoint)
+    # The weights were read anew: they must still be those the files were made of.
+    parity = measure_parity(network, folder / FP32, data.sample("test", IMAGES), data.record.name)
+    check_parity(parity, f"the weights in {trained.checkpoint} and {FP32}")
+    if not isinstance(form, str):
+        write_timm_weights(network, form, folder)
+    how = data.record.preprocessing
+    return Made(
+        tolerances=tolerances,
+        vectors=write_vectors(folder, originals, logits, data.record.class_names, how),
+        timm=form,
+        native_size=originals[0].picture.size if how.grayscale_to_rgb else None,
+    )
+
+
+def _logits(exported: ExportedModel, folder: Path, originals: list[Original]) -> dict[str, Logits]:
+    inputs = np.concatenate([original.inputs for original in originals])
+    return {file.file: _one_by_one(folder / file.file, inputs) for file in bundled(exported)}
+
+
+def _one_by_one(onnx_file: Path, images: Logits) -> Logits:
+    """Logits of images one a call, as a device computes them."""
+    run = OnnxClassifier(onnx_file, threads=1)
+    return np.concatenate([run(image[None]) for image in images])
+
+
+def _copy_files(exported: ExportedModel, source: Path, folder: Path) -> None:
+    for file in bundled(exported):
+        _copy(source / file.file, folder / file.file)
+        found = digest_of_file(folder / file.file)
+        if found != file.sha256:
+            raise ExportError(
+                f"{source / file.file}: SHA-256 is {found}; its record says {file.sha256}",
+                hint="export it again",
+            )
+
+
+def _copy(source: Path, copy: Path) -> None:
+    with storage_errors(source):
+        shutil.copyfile(source, copy)
+
+
+def _sealed(card: Bundle, folder: Path) -> Bundle:
+    """Writes the card with the digests of all other files, and its own."""
+    names = sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+    digests = {name: digest_of_file(folder / name) for name in names if name != CARD}
+    card = card.model_copy(update={"sha256": digests})
+    digest = digest_of(card.model_dump(mode="json", exclude={"digest"}))
+    card = card.model_copy(update={"digest": digest})
+    write_record(folder / CARD, card)
+    return card
