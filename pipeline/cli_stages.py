@@ -27,7 +27,7 @@ def run_recipe(
     outcomes: list[StageOutcome] = []
     for stage in stages():
         with progress_bars() as progress:
-            outcomes.append(run_stage(stage, recipe, run, progress))
+            outcomes.append(run_stage(stage, recipe, run, progress, note))
         note(f"{stage.name}: {outcomes[-1].status} ({outcomes[-1].seconds:.1f} s)")
     from pipeline.report import summarise
 
@@ -109,7 +109,7 @@ def _run_one(
     run = prepare_run(recipe, run_name)
     stage = find_stage(stage_name)
     with progress_bars() as progress:
-        outcome = run_stage(stage, recipe, run, progress)
+        outcome = run_stage(stage, recipe, run, progress, note)
     path = run / stage_name / RECORD
     if outcome.status == "helped":
         return path

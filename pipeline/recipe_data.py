@@ -4,44 +4,85 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pipeline.cache_folder import cache_dir
+from pipeline.dataset_record import DatasetRecord
+from pipeline.dataset_remarks import remarks
+from pipeline.progress import ProgressFactory, unwatched
 from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
     from pipeline.training.image_data import ImageData
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """Which images are asked for; who watches them being checked makes no difference."""
+
+    dataset: str
+    resolution: int
+    seed: int
+    max_train: int | None
+    matching_images: int
+    progress: ProgressFactory = field(default=unwatched, compare=False)
+
+
 @functools.lru_cache(maxsize=2)
-def _opened(
-    dataset: str, resolution: int, seed: int, max_train: int | None, matching_images: int
-) -> ImageData:
+def _opened(asked: _Asked) -> ImageData:
     from pipeline.training.datasets import open_dataset
 
     return open_dataset(
-        dataset,
-        resolution=resolution,
-        seed=seed,
-        max_train=max_train,
-        matching_images=matching_images,
+        asked.dataset,
+        resolution=asked.resolution,
+        seed=asked.seed,
+        max_train=asked.max_train,
+        matching_images=asked.matching_images,
+        progress=asked.progress,
     )
 
 
 def opening(recipe: Recipe) -> Callable[[], ImageData]:
     """What opens the recipe's images, in this process or another one."""
-    data = recipe.data
-    arguments = (data.dataset, recipe.space.resolution, recipe.seed, data.max_train, 0)
-    return functools.partial(_opened, *arguments)
+    return functools.partial(_opened, _asked(recipe, 0, unwatched))
 
 
-def open_data(recipe: Recipe, *, matching_images: int = 0) -> ImageData:
+def open_data(
+    recipe: Recipe,
+    *,
+    matching_images: int = 0,
+    progress: ProgressFactory = unwatched,
+    tell: Callable[[str], None] | None = None,
+) -> ImageData:
     """The recipe's images at its space's input size.
 
     Args:
         recipe: The recipe.
         matching_images: Training images to hold out for the matching network.
+        progress: Told about images that are checked.
+        tell: Told, a line each, what is worth knowing of them.
     """
+    data = _opened(_asked(recipe, matching_images, progress))
+    if tell:
+        _tell(data.record, tell)
+    return data
+
+
+def _asked(recipe: Recipe, matching_images: int, progress: ProgressFactory) -> _Asked:
     data = recipe.data
-    return _opened(
-        data.dataset, recipe.space.resolution, recipe.seed, data.max_train, matching_images
+    return _Asked(
+        data.dataset,
+        recipe.space.resolution,
+        recipe.seed,
+        data.max_train,
+        matching_images,
+        progress,
     )
+
+
+def _tell(dataset: DatasetRecord, tell: Callable[[str], None]) -> None:
+    for line in remarks(dataset):
+        tell(f"{dataset.name}: {line}")
+    if dataset.skipped_list:
+        tell(f"all that is skipped: {cache_dir() / dataset.skipped_list}")

@@ -153,7 +153,7 @@ def _profile(context: StageContext) -> ProfileRecord:
             recipe.space.space(),
             target,
             resolution=resolution,
-            num_classes=open_data(recipe).num_classes,
+            num_classes=open_data(recipe, progress=context.progress).num_classes,
             protocol=recipe.profile.protocol,
             calibration_networks=recipe.profile.calibration_networks,
             seed=recipe.seed,
@@ -183,7 +183,12 @@ def _train(context: StageContext) -> TrainRecord:
 
     return train_hypernetwork(
         recipe.space.space(),
-        open_data(recipe, matching_images=recipe.train.matching_images),
+        open_data(
+            recipe,
+            matching_images=recipe.train.matching_images,
+            progress=context.progress,
+            tell=context.tell,
+        ),
         recipe.train,
         limits=PathLimits(
             macs_min=limits.macs_min,
@@ -229,7 +234,7 @@ def _retrain(context: StageContext) -> RetrainRecord:
     winner = verified.candidates[verified.winner].candidate.architecture
     return retrain(
         winner,
-        open_data(recipe).at(winner.resolution),
+        open_data(recipe, progress=context.progress, tell=context.tell).at(winner.resolution),
         settings,
         supernet=load_supernet(context.run / "train" / trained.checkpoint) if needed else None,
         scored=searched.evaluated,

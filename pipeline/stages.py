@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,12 +78,14 @@ class StageContext:
         run: The run's folder.
         folder: The stage's own folder.
         progress: Makes a progress bar for a piece of work.
+        tell: Tells the user a line before the work is done; None where nobody listens.
     """
 
     recipe: Recipe
     run: Path
     folder: Path
     progress: ProgressFactory
+    tell: Callable[[str], None] | None = None
 
     def record_path(self, stage: str) -> Path:
         """Where another stage's record is."""
@@ -137,7 +139,13 @@ def prepare_run(recipe: Recipe, name: str | None = None) -> Path:
     return run
 
 
-def run_stage(stage: Stage, recipe: Recipe, run: Path, progress: ProgressFactory) -> StageOutcome:
+def run_stage(
+    stage: Stage,
+    recipe: Recipe,
+    run: Path,
+    progress: ProgressFactory,
+    tell: Callable[[str], None] | None = None,
+) -> StageOutcome:
     """Runs one stage, unless it is finished with these very inputs.
 
     Raises:
@@ -150,9 +158,9 @@ def run_stage(stage: Stage, recipe: Recipe, run: Path, progress: ProgressFactory
     inputs = _inputs(stage, recipe, run)
     if _is_finished(stage, recipe, folder, inputs):
         return StageOutcome(stage.name, "skipped", time.monotonic() - start)
-    context = StageContext(recipe, run, folder, progress)
+    context = StageContext(recipe, run, folder, progress, tell)
     if _is_helping(stage):
-        stage.work(context)
+        stage.work(replace(context, tell=None))
         return StageOutcome(stage.name, "helped", time.monotonic() - start)
     _take_up(folder, inputs)
     write_record(folder / RECORD, stage.work(context))

@@ -20,6 +20,7 @@ from pipeline.report.blocks import (
 )
 from pipeline.report.board import board_blocks
 from pipeline.report.curves import training_curves
+from pipeline.report.data import remark_blocks
 from pipeline.report.exported import files_table
 from pipeline.report.formatting import count, duration, integer, percent, plural, plus_minus
 from pipeline.report.inputs import ReportInputs
@@ -32,6 +33,8 @@ _MOST_BARS = 24
 def section(inputs: ReportInputs, summary: Summary) -> Section:
     """What the chosen network gets right."""
     blocks: list[Block] = []
+    if record := inputs.retrain or inputs.train:
+        blocks += remark_blocks(record.dataset)
     if inputs.retrain is None:
         blocks.append(missing(inputs, "retrain"))
     if inputs.retrain or summary.shared_weights_accuracy_percent is not None:

@@ -6,7 +6,6 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 
-from pipeline.dataset_record import DatasetRecord
 from pipeline.fingerprint import Environment
 from pipeline.report.blocks import (
     Block,
@@ -17,9 +16,9 @@ from pipeline.report.blocks import (
     Table,
     Text,
     columns,
-    pairs_table,
 )
-from pipeline.report.formatting import duration, file_size, integer
+from pipeline.report.data import data_blocks
+from pipeline.report.formatting import duration, file_size
 from pipeline.report.inputs import STAGES, ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.percentiles import CONFIDENCE
@@ -62,38 +61,7 @@ def _data(inputs: ReportInputs) -> Iterator[Block]:
     if record is None:
         yield missing(inputs, "train")
         return
-    yield _dataset_table(record.dataset)
-
-
-def _dataset_table(dataset: DatasetRecord) -> Table:
-    steps = dataset.preprocessing
-    mean, std = (", ".join(f"{v:.4g}" for v in values) for values in (steps.mean, steps.std))
-    names = ", ".join(dataset.class_names[:20]) + (" …" if len(dataset.class_names) > 20 else "")
-    return pairs_table(
-        "Images. Choices are made on search-validation; test is reported and decides nothing.",
-        [
-            ("data set", dataset.name),
-            ("source", dataset.source),
-            ("SHA-256 of the files", dataset.checksum or "not hashed: too many files"),
-            ("train", integer(dataset.num_train)),
-            *_matching(dataset),
-            ("search-validation, held out of train", integer(dataset.num_search_validation)),
-            ("test", integer(dataset.num_test)),
-            (f"classes ({len(dataset.class_names)})", names),
-            ("padding", f"{steps.pad} pixels a side"),
-            ("resized to", f"{steps.resolution} × {steps.resolution}, {steps.resize}"),
-            ("grey to RGB", "repeated three times" if steps.grayscale_to_rgb else "no"),
-            ("mean subtracted", mean),
-            ("divided by", std),
-        ],
-    )
-
-
-def _matching(dataset: DatasetRecord) -> list[tuple[str, str]]:
-    if not dataset.num_matching_validation:
-        return []
-    name = "for the matching network, held out of train"
-    return [(name, integer(dataset.num_matching_validation))]
+    yield from data_blocks(record.dataset)
 
 
 def _environment(inputs: ReportInputs) -> Table | None:

@@ -78,9 +78,13 @@ def check_images(root: Path, files: Sequence[str], progress: ProgressFactory) ->
                 line = {name: new[name] for name in names if new[name].digest}
                 with storage_errors(path):
                     os.write(file, b"\n" + json.dumps(line).encode())
-                unusable = sum(verdict.reason is not None for verdict in new.values())
-                advance(len(new), len(unread), f"{unusable} cannot be read" if unusable else "")
+                advance(len(new), len(unread), _note(new))
     return [new.get(name) or known[name] for name in files]
+
+
+def _note(verdicts: dict[str, Verdict]) -> str:
+    unusable = [name for name, verdict in verdicts.items() if verdict.reason is not None]
+    return f"{len(unusable)} cannot be read, first {unusable[0]}" if unusable else ""
 
 
 def write_skipped(root: Path, skipped: dict[str, str]) -> str:
