@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from collections.abc import Iterator
+from functools import lru_cache
 from itertools import groupby
 
 from pipeline.operator_spec import parse_choice
 from pipeline.space import Architecture
+
+_Pair = tuple[str | None, str | None]
 
 
 def architecture_differences(first: Architecture, second: Architecture) -> tuple[str, ...]:
@@ -36,23 +38,35 @@ def architecture_differences(first: Architecture, second: Architecture) -> tuple
     return tuple(told)
 
 
-def _of_stage(first: Sequence[str], second: Sequence[str]) -> Iterator[str]:
-    for tag, start, end, into, until in SequenceMatcher(None, first, second, False).get_opcodes():
-        if tag == "equal":
-            continue
-        replaced = min(end - start, until - into)
-        for index in range(replaced):
-            before, after = _label(first[start + index]), _label(second[into + index])
-            yield f"block {start + index + 1} {before} → {after}"
-        yield from _counted(second[into + replaced : until], "more")
-        yield from _counted(first[start + replaced : end], "fewer")
-
-
-def _counted(names: Sequence[str], how: str) -> Iterator[str]:
-    for name, group in groupby(names):
+def _of_stage(first: tuple[str, ...], second: tuple[str, ...]) -> Iterator[str]:
+    place = 0
+    for pair, group in groupby(_alignment(first, second)):
         number = len(list(group))
-        blocks = "one {} block" if number == 1 else f"{number} {{}} blocks"
-        yield f"{blocks.format(how)} {_label(name)}"
+        before, after = pair
+        if before is None or after is None:
+            yield _counted(number, before or after or "", "fewer" if before else "more")
+        elif before != after:
+            for index in range(place, place + number):
+                yield f"block {index + 1} {_label(before)} → {_label(after)}"
+        place += number if before else 0
+
+
+@lru_cache(maxsize=1024)
+def _alignment(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[_Pair, ...]:
+    """Blocks set against each other with the fewest edits, in place rather than moved."""
+    if not first or not second:
+        return (*((name, None) for name in first), *((None, name) for name in second))
+    ways = (
+        ((first[0], second[0]), *_alignment(first[1:], second[1:])),
+        ((first[0], None), *_alignment(first[1:], second)),
+        ((None, second[0]), *_alignment(first, second[1:])),
+    )
+    return min(ways, key=lambda way: sum(before != after for before, after in way))
+
+
+def _counted(number: int, name: str, how: str) -> str:
+    blocks = f"one {how} block" if number == 1 else f"{number} {how} blocks"
+    return f"{blocks} {_label(name)}"
 
 
 def _label(name: str) -> str:
