@@ -20,7 +20,7 @@ from pipeline.errors import DataError
 from pipeline.training import streamed_images
 from pipeline.training.image_data import ImageData, InMemoryImages, preprocess
 from pipeline.training.indexed_images import IndexedImages
-from pipeline.training.photo import read_photo, to_inputs, to_pixels
+from pipeline.training.photo import read_photo, to_inputs, to_pixels, to_rgb
 from pipeline.training.streamed_images import StreamedImages
 
 
@@ -82,7 +82,7 @@ def _(data: IndexedImages) -> Iterator[Original]:
 @_originals.register
 def _(data: StreamedImages) -> Iterator[Original]:
     for photo, label in streamed_images._images(data._folder, data._splits["test"], 1, None):
-        yield _of_photo(photo, int(label), data.record.preprocessing)
+        yield _of_photo(to_rgb(photo), int(label), data.record.preprocessing)
 
 
 def _of_photo(photo: Image.Image, label: int, how: Preprocessing) -> Original:
