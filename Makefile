@@ -5,9 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# A process a core, but no more than memory holds PyTorch for; each computes on one thread. Tests of
+# a file stay together, with what they share.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check gpu-check
+.PHONY: help setup demo test test-all check schemas gpu-check
 
 help:
 	@echo "make setup      install into $(VENV) (skipped when done)"
@@ -15,6 +18,7 @@ help:
 	@echo "make test       the tests, without the slow ones"
 	@echo "make test-all   every test"
 	@echo "make check      ruff, mypy, import contracts"
+	@echo "make schemas    write docs/schemas/ from the records they describe"
 	@echo "make gpu-check  what works on an NVIDIA GPU, in one report; says why where it cannot run"
 
 setup: $(INSTALLED)
@@ -33,16 +37,19 @@ demo: setup
 	$(BIN)/python run_pipeline.py run --recipe demo
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: setup
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+schemas: setup
+	$(BIN)/python -m pipeline.report.schema docs/schemas/report.schema.json
 
 gpu-check: setup
 	$(BIN)/python benchmarks/gpu_check.py $(OPTIONS)

@@ -215,7 +215,11 @@ def verify(
 def retrain(
     recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
 ) -> None:
-    """Train the winner on its own."""
+    """Train the winner on its own.
+
+    On several GPUs: torchrun --nproc-per-node 4 run_pipeline.py retrain --recipe NAME. Watch it in
+    runs/NAME/retrain/log.jsonl or with tensorboard --logdir runs. Stopped, it goes on where it was.
+    """
     _one("retrain", recipe, overrides, run, json)
 
 
@@ -322,27 +326,55 @@ def compare(
         ),
     ] = None,
     form: Annotated[
-        Literal["text", "md"],
-        typer.Option("--format", help="md: Markdown that fits a pull-request comment."),
-    ] = "text",
+        Literal["md", "json"] | None,
+        typer.Option(
+            "--format", help="Print this instead of tables; md fits a pull-request comment."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Tell what changed from A to B beyond noise: model, latency, accuracy, limits."""
     from pipeline.cli_compare import compare_two
 
+    if json and form == "md":
+        raise UsageError("--json and --format md would both be printed", hint="leave one out")
     regressions = compare_two(first, second, form="json" if json else form)
     if regressions and fail_on == "regression":
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: python run_pipeline.py report --recipe demo")
+@app.command(
+    epilog="Example: python run_pipeline.py report --recipe demo --format md "
+    "| gh pr comment --body-file -"
+)
 def report(
-    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
+    recipe: RecipeName,
+    form: Annotated[
+        Literal["html", "md", "json"] | None,
+        typer.Option(
+            "--format",
+            help="Print this one instead of writing all three; md fits a pull-request comment.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write with --format.")] = None,
+    overrides: Overrides = None,
+    run: RunName = None,
+    json: Json = False,
 ) -> None:
-    """Write the report of a run from the records that are there."""
-    from pipeline.cli_stages import write_run_report
+    """Write the report of a run from the records that are there: HTML, Markdown, JSON."""
+    from pipeline.cli_stages import export_run_report, write_run_report
 
-    write_run_report(recipe, overrides or [], run, as_json=json)
+    if out and not form:
+        raise UsageError("--out names the file of --format", hint=f"--format html --out {out}")
+    if json and form and not out:
+        raise UsageError(
+            f"--json and --format {form} would both be printed",
+            hint=f"--format {form} --out report.{form} --json",
+        )
+    if form:
+        export_run_report(recipe, overrides or [], run, form, out, as_json=json)
+    else:
+        write_run_report(recipe, overrides or [], run, as_json=json)
 
 
 def _with_foreign(overrides: list[str] | None, allow_foreign: bool) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.console import note, print_json, print_line, print_table, progress_bars
-from pipeline.files import read_record
+from pipeline.errors import StageError
+from pipeline.files import read_record, write_atomic
 from pipeline.recipe import read_recipe
 from pipeline.recipe_stages import find_stage, report_inputs, stages
 from pipeline.search_stage import explain_request
@@ -15,7 +17,7 @@ from pipeline.stages import RECORD, StageOutcome, prepare_run, run_stage
 from pipeline.workspace import run_dir
 
 if TYPE_CHECKING:
-    from pipeline.report import Summary
+    from pipeline.report import ReportFormat, Summary
 
 
 def run_recipe(
@@ -136,6 +138,41 @@ def write_run_report(
         print_json({"report": files.model_dump(mode="json")})
         return
     print_line(f"report: {files.html}")
+
+
+def export_run_report(
+    recipe_name: str,
+    overrides: Sequence[str],
+    run_name: str | None,
+    form: ReportFormat,
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Prints a run's report in one format, or writes it to a file of the user's choice.
+
+    Raises:
+        StageError: There is no such run.
+        StorageError: The file cannot be written.
+    """
+    from pipeline.report import render_report
+
+    recipe = read_recipe(recipe_name, overrides)
+    run = run_dir(run_name or recipe.name)
+    if not run.is_dir():
+        raise StageError(
+            f"there is no run to report on: {run} is not there",
+            hint=f"python run_pipeline.py run --recipe {recipe_name}",
+        )
+    content = render_report(report_inputs(recipe, run), form)
+    if out is None:
+        sys.stdout.write(content)
+        return
+    write_atomic(out, content)
+    if as_json:
+        print_json({"report": {form: str(out)}})
+    else:
+        print_line(f"report: {out}")
 
 
 def _report_files(run: Path) -> dict[str, str]:

@@ -2,6 +2,14 @@
 
 from pipeline.report.inputs import ReportFiles, ReportInputs
 from pipeline.report.summary import Summary, summarise
-from pipeline.report.writing import write_report
+from pipeline.report.writing import ReportFormat, render_report, write_report
 
-__all__ = ["ReportFiles", "ReportInputs", "Summary", "summarise", "write_report"]
+__all__ = [
+    "ReportFiles",
+    "ReportFormat",
+    "ReportInputs",
+    "Summary",
+    "render_report",
+    "summarise",
+    "write_report",
+]

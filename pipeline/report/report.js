@@ -32,7 +32,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
-// Values on hover or touch: the marks' titles, shown at once.
+// Values on hover or touch, or by arrow keys in a plot with the focus: the marks' titles, at once.
 const tip = document.createElement("div");
 tip.className = "tip";
 tip.setAttribute("aria-hidden", "true");
@@ -43,8 +43,7 @@ for (const title of document.querySelectorAll("svg.plot title")) {
   mark.dataset.tip = title.textContent;
   title.remove();
 }
-document.addEventListener("pointerover", (event) => {
-  const mark = event.target.closest ? event.target.closest("[data-tip]") : null;
+const show = (mark) => {
   tip.hidden = mark === null;
   if (mark === null) return;
   tip.textContent = mark.dataset.tip;
@@ -54,6 +53,26 @@ document.addEventListener("pointerover", (event) => {
   const above = at.top - tip.offsetHeight - 8;
   tip.style.left = `${left}px`;
   tip.style.top = `${above > 4 ? above : at.bottom + 8}px`;
+};
+document.addEventListener("pointerover", (event) => {
+  show(event.target.closest ? event.target.closest("[data-tip]") : null);
 });
+for (const plot of document.querySelectorAll("svg.plot")) {
+  const marks = [...plot.querySelectorAll("[data-tip]")];
+  if (marks.length === 0) continue;
+  const next = {
+    ArrowRight: (at) => (at + 1) % marks.length,
+    ArrowLeft: (at) => (at > 0 ? at : marks.length) - 1,
+  };
+  let current = -1;
+  plot.setAttribute("tabindex", "0");
+  plot.addEventListener("keydown", (event) => {
+    if (!(event.key in next)) return;
+    event.preventDefault();
+    current = next[event.key](current);
+    show(marks[current]);
+  });
+  plot.addEventListener("blur", () => show(null));
+}
 document.addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });

@@ -201,9 +201,7 @@ def _table(bars: Bars) -> Table:
     titles = ["Place", "Operator"]
     for kind in kinds:
         titles += [f"#{kind.capitalize()}", "#~Of all blocks", "#~Up to here"]
-    caption = (
-        "How long each block takes, its share of all blocks, and the sum so far."
-    )
+    caption = "How long each block takes, its share of all blocks, and the sum so far."
     return Table(caption, columns(*titles), rows, totals=totals)
 
 
