@@ -13,6 +13,7 @@ import statistics
 import struct
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -27,10 +28,13 @@ HERE = Path(__file__).resolve().parent
 CARD = "model.json"
 FORMAT, SCHEMA_VERSION = "cream-pipeline-bundle", 1
 WARM_UP_RUNS = 20
+# Those of training; Pillow knows others, of which some run programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 # Pillow's decoders raise any of these for a damaged file.
 UNREADABLE = (
     OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError,
     NotImplementedError, struct.error, Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
 )  # fmt: skip
 
 Card = Dict[str, Any]
@@ -72,30 +76,38 @@ def _compare(name: str, expected: str, found: str) -> None:
 
 def read_image(path: Path, card: Card) -> Image.Image:
     """Decodes an image file as it was done for training; of an animation, the first picture."""
+    how = card["preprocessing"]
+    # Data sets of gray images have no EXIF data; pictures that are given here may.
+    upright = bool(how["exif_transpose"] or how["grayscale_to_rgb"])
+    over_white = how["transparent_over"] == "white"
     if not path.exists():
         raise BundleError(f"{path}: there is no such file")
+    Image.init()
+    formats = [name for name in FORMATS if name in Image.OPEN]
     try:
-        with Image.open(path) as image:
-            return as_rgb(image, card["preprocessing"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=formats) as image:
+                return as_rgb(image, upright=upright, over_white=over_white)
     except UNREADABLE as error:
         raise BundleError(f"{path}: cannot be read as an image: {error}") from None
 
 
-def as_rgb(image: Image.Image, how: Dict[str, Any]) -> Image.Image:
+def as_rgb(image: Image.Image, *, upright: bool, over_white: bool) -> Image.Image:
     """An opened image as 8-bit RGB; 16 bits are scaled, where Pillow would cut them off.
 
     Args:
         image: Any that Pillow opens, but for pixels that do not say what is white.
-        how: `preprocessing` of `model.json`; says what is done with orientation and transparency.
+        upright: Whether it is turned as its EXIF orientation says.
+        over_white: Whether transparency is laid over white; else it is dropped.
     """
-    # Data sets of gray images have no EXIF data; pictures that are given here may.
-    if how["exif_transpose"] or how["grayscale_to_rgb"]:
+    if upright:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise ValueError("its 32-bit pixels do not say what is white; save it with 8 or 16 bits")
-    if how["transparent_over"] == "white" and image.has_transparency_data:
+    if over_white and image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("RGB")

@@ -53,17 +53,21 @@ def target_latencies(
 
 def limit_cards(summary: Summary, here: Environment) -> tuple[LimitCard, ...]:
     """The limits that were asked for, checked by what was measured last."""
-    return tuple(
-        LimitCard(
-            quantity=check.quantity,
-            target=check.target and resolved_target(check.target, here),
-            limit=check.limit,
-            value=check.value,
-            verdict=check.verdict,
-            words=limit_words(check),
+    found = []
+    for check in summary.limits:
+        if check.target:
+            check = check.model_copy(update={"target": resolved_target(check.target, here)})
+        found.append(
+            LimitCard(
+                quantity=check.quantity,
+                target=check.target,
+                limit=check.limit,
+                value=check.value,
+                verdict=check.verdict,
+                words=limit_words(check),
+            )
         )
-        for check in summary.limits
-    )
+    return tuple(found)
 
 
 def _of_target(

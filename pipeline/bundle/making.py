@@ -19,7 +19,7 @@ from pipeline.bundle.vectors import IMAGES, Logits, write_vectors
 from pipeline.errors import ExportError, StageError
 from pipeline.export import check_parity, measure_parity
 from pipeline.files import digest_of, digest_of_file, storage_errors, write_atomic, write_record
-from pipeline.model_files import FP32
+from pipeline.model_files import FP32, KINDS
 from pipeline.network import build_network, load_checkpoint
 from pipeline.onnx_classifier import OnnxClassifier
 from pipeline.progress import Progress, silent
@@ -95,14 +95,20 @@ def _compute(
 ) -> Made:
     kept = np.concatenate([original.inputs for original in originals])
     sample = data.sample("search-validation", _JUDGING_IMAGES).cpu().contiguous().numpy()
+    judging = np.concatenate([kept, sample])
+    answers = {
+        name: np.concatenate([values, _one_by_one(folder / name, sample)])
+        for name, values in logits.items()
+    }
     tolerances = {
         name: tolerance(
             folder / name,
-            np.concatenate([kept, sample]),
-            np.concatenate([logits[name], _one_by_one(folder / name, sample)]),
+            judging,
+            values,
             exported.parity,
+            unrounded=answers[FP32] if KINDS[name].precision == "fp16" else None,
         )
-        for name in logits
+        for name, values in answers.items()
     }
     form = timm_form(exported.architecture)
     network = build_network(exported.architecture, seed=0)
