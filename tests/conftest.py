@@ -1,5 +1,6 @@
 """Shared by all tests: an empty place to work in, and random architectures."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from hypothesis.strategies import SearchStrategy
 
 from pipeline import workspace
 from pipeline.space import RESOLUTIONS, Architecture, get_space, space_names
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--report", help="the page that tests/report/test_browser.py looks at")
 
 
 @pytest.fixture
@@ -26,7 +31,11 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache of exported models for all tests that measure: exporting is what takes long."""
-    return tmp_path_factory.mktemp("exports")
+    run = tmp_path_factory.getbasetemp()
+    # Of several processes each has a folder of its own within that of the run.
+    folder = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "exports"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture
