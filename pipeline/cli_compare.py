@@ -20,7 +20,7 @@ from pipeline.recipe_stages import report_inputs
 from pipeline.terminal_plot import TerminalPlot
 from pipeline.workspace import run_dir
 
-Form = Literal["text", "md", "json"]
+Form = Literal["md", "json"] | None
 _RECIPE = "recipe.yaml"
 _WIDEST = 120
 
@@ -31,7 +31,7 @@ def compare_two(first: str, second: str, *, form: Form) -> int:
     Args:
         first: A target, a table, a benchmark's record or a run.
         second: Another one of the same kind.
-        form: Tables and plots for a terminal, Markdown, or the record as JSON.
+        form: Markdown, or the record as JSON; None for tables and plots in a terminal.
 
     Returns:
         How many regressions there are.

@@ -17,6 +17,7 @@ from pipeline.journal import read_journal
 from pipeline.latency.table import LAYERS
 from pipeline.latency_stats import MIN_SWEEPS, LatencyStats, Visit, by_key, reduce_visits
 from pipeline.record import Record
+from pipeline.report.inputs import resolved_target
 from pipeline.workspace import run_dir, table_to_read
 
 Kind = Literal["table", "benchmark"]
@@ -173,8 +174,7 @@ def _on_target(
     # the failures of its subjects.
     timing = record if target == record.targets[0] else record.others.get(target)
     machine = timing.environment if timing else record.environment
-    setting = target.rpartition("/")[2]
-    resolved = f"{machine.device}/{setting}"
+    resolved = resolved_target(target, machine)
     return Measured(
         kind="benchmark",
         side=ComparedSide(
@@ -192,7 +192,7 @@ def _on_target(
             "environment": machine.model_dump(mode="json"),
         },
         environment=machine,
-        runtime=setting.split("-")[0],
+        runtime=Target.parse(target).runtime,
         references=frozenset(name for name, it in results.items() if it.is_reference),
     )
 

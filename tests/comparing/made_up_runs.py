@@ -1,0 +1,108 @@
+"""Complete runs, made up, whose benchmarks hold the sweeps of simulated campaigns."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.benchmark_record import BenchmarkRecord, TargetTiming
+from pipeline.comparing.levels import CAMPAIGN_STD_PERCENT
+from pipeline.comparing.runs import ComparedRun
+from pipeline.latency_stats import LatencyStats
+from pipeline.report import ReportInputs
+from pipeline.space import Architecture
+from tests.report import made_up
+from tests.report.made_up_measuring import TARGET, steadiness
+
+SWEEPS = 12
+OTHER_TARGET = "host/onnxruntime-int8-b1-t1"
+
+
+@lru_cache(maxsize=1)
+def whole_run() -> ReportInputs:
+    """Under limits that leave room, so that they are met whatever else changes."""
+    inputs = made_up.inputs()
+    assert inputs.verify is not None
+    limits = inputs.verify.limits.model_copy(update={"macs": 1e9, "latency_ms": {TARGET: 10.0}})
+    return inputs.model_copy(update={"verify": inputs.verify.model_copy(update={"limits": limits})})
+
+
+def campaign(
+    seed: int, *, model: float = 1.0, machine: float = 1.0, other_machine: float = 1.0
+) -> BenchmarkRecord:
+    """A benchmark on two targets.
+
+    Args:
+        seed: Of the noise.
+        model: By what the run's own model is slower.
+        machine: By what everything is slower.
+        other_machine: By what everything on the second target is, on top of that.
+    """
+    rng = np.random.default_rng(seed)
+    record = whole_run().benchmark
+    assert record is not None
+
+    def timed(stats: LatencyStats, factor: float) -> LatencyStats:
+        level = stats.typical * machine * factor
+        level *= np.exp(CAMPAIGN_STD_PERCENT / 100 * rng.standard_normal())
+        minima = level * np.exp(0.01 * rng.standard_normal(SWEEPS))
+        moved = {"typical": float(min(minima)), "sweep_minima_ms": tuple(map(float, minima))}
+        return stats.model_copy(update=moved)
+
+    own, *_ = record.results
+    assert own.latency_ms is not None
+    results = [
+        it.model_copy(
+            update={"latency_ms": timed(it.latency_ms, 1.0 if it.is_reference else model)}
+        )
+        if it.latency_ms
+        else it
+        for it in record.results
+    ]
+    stats = timed(own.latency_ms, model * other_machine)
+    results.append(own.model_copy(update={"target": OTHER_TARGET, "latency_ms": stats}))
+    other = TargetTiming(
+        control=timed(record.control, other_machine),
+        steadiness=steadiness(),
+        environment=record.environment,
+    )
+    return record.model_copy(
+        update={
+            "results": tuple(results),
+            "control": timed(record.control, 1.0),
+            "others": {OTHER_TARGET: other},
+        }
+    )
+
+
+def a_run(name: str, seed: int, **moved: float) -> ComparedRun:
+    """A complete run; see `campaign`."""
+    inputs = whole_run().model_copy(update={"name": name, "benchmark": campaign(seed, **moved)})
+    return ComparedRun(name, Path("runs") / name, inputs)
+
+
+def with_inputs(run: ComparedRun, **records: object) -> ComparedRun:
+    """The same run with other records; None for a stage that has not run."""
+    return ComparedRun(run.given, run.folder, run.inputs.model_copy(update=records))
+
+
+def with_architecture(run: ComparedRun, architecture: Architecture) -> ComparedRun:
+    """The same run, had it ended with another network."""
+    inputs = run.inputs
+    assert inputs.retrain is not None
+    assert inputs.export is not None
+    assert inputs.benchmark is not None
+    own = inputs.benchmark.results[0].name
+    model = inputs.export.models[0].model_copy(update={"architecture": architecture})
+    results = tuple(
+        it.model_copy(update={"architecture": architecture}) if it.name == own else it
+        for it in inputs.benchmark.results
+    )
+    return with_inputs(
+        run,
+        retrain=inputs.retrain.model_copy(update={"architecture": architecture}),
+        export=inputs.export.model_copy(update={"models": (model,)}),
+        benchmark=inputs.benchmark.model_copy(update={"results": results}),
+    )

@@ -1,0 +1,108 @@
+"""Runs whose models are exported and timed for real: one network twice, and a heavier one.
+
+The three are visited in turn in one campaign, which is then taken apart into the benchmarks of
+three runs: what a busy machine does in the meantime, it does to all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import cli
+from pipeline.benchmark import RANDOM, BenchmarkSubject, benchmark
+from pipeline.benchmark_record import BenchmarkRecord
+from pipeline.comparing.runs import MODEL, RunComparison
+from pipeline.exporting import export_models
+from pipeline.files import write_record
+from pipeline.measure import TimingProtocol
+from pipeline.recipe import read_recipe
+from pipeline.space import Architecture
+from pipeline.stages import prepare_run
+from tests.tiny import TARGET, networks
+
+PROTOCOL = TimingProtocol(
+    sweeps=12,
+    min_sweeps=12,
+    unsteady_percent=1e6,
+    sweep_interval_s=0,
+    warm_runs=1,
+    runs=6,
+    burst_ms=0.0,
+    warmup_ms=1.0,
+    control_runs=2,
+)
+
+
+def slowed(architecture: Architecture) -> Architecture:
+    """A second block in the last stage, the heaviest there is."""
+    *stages, last = architecture.stages
+    return architecture.model_copy(update={"stages": (*stages, (*last, "mb6_7x7"))})
+
+
+def make_runs(networks_of_runs: dict[str, Architecture]) -> None:
+    """Exports a network a run, times all of them in turn, and writes the runs' records."""
+    for name, architecture in networks_of_runs.items():
+        run = prepare_run(read_recipe("demo"), name)
+        exported = export_models([architecture], None, run / "export", batch=None)
+        write_record(run / "export" / "record.json", exported)
+    subjects = [
+        BenchmarkSubject(
+            name, Path("runs", name, "export", str(architecture.name)), RANDOM, architecture
+        )
+        for name, architecture in networks_of_runs.items()
+    ]
+    record = benchmark({TARGET: subjects}, protocol=PROTOCOL, folder=Path("measured"))
+    for name, architecture in networks_of_runs.items():
+        write_record(
+            Path("runs", name, "benchmark", "record.json"), part_of(record, name, architecture)
+        )
+
+
+def part_of(record: BenchmarkRecord, run: str, architecture: Architecture) -> BenchmarkRecord:
+    """One run's benchmark: its own model and the control network."""
+    (own,) = (it for it in record.results if it.name == run)
+    return record.model_copy(
+        update={"results": (own.model_copy(update={"name": architecture.name}),)}
+    )
+
+
+def compare(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, RunComparison]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        cli.main(["compare", *arguments, "--fail-on", "regression", "--json"])
+    found = RunComparison.model_validate(json.loads(capsys.readouterr().out))
+    return int(left.value.code or 0), found
+
+
+@pytest.mark.usefixtures("bench_dir")
+def test_a_slowed_model_is_named_and_the_same_one_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plain = networks()[0].model_copy(update={"name": "demo-cream"})
+    make_runs({"before": plain, "again": plain, "slowed": slowed(plain)})
+
+    code, same = compare(capsys, "runs/before", "again")
+    assert (code, same.verdict) == (0, "no change beyond noise, in what could be compared")
+    assert same.findings == ()
+    assert [gap.stages for gap in same.gaps] == [("retrain",)] * 2
+
+    code, slower = compare(capsys, "before", "slowed")
+    assert code == 1
+    words = [finding.words for finding in slower.findings]
+    assert "architecture, stage 5: one more block MB6 7×7" in words
+    (regression,) = (it.words for it in slower.findings if it.is_regression)
+    assert regression.startswith(f"{MODEL} is slower on {TARGET.setting}: ")
+
+    code, faster = compare(capsys, "slowed", "before")
+    assert (code, faster.regressions) == (0, 0)
+    assert any(" is faster on " in finding.words for finding in faster.findings)
+
+    with pytest.raises(SystemExit) as left:
+        cli.main(["compare", "before", "slowed"])
+    assert not left.value.code
+    shown = capsys.readouterr().out
+    for expected in ("regression: the model is slower", "Latency: what B takes", "no retrain"):
+        assert expected in shown
