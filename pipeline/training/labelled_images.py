@@ -118,12 +118,18 @@ def _check_counts(labels: Indices, needed: int, parts: str, found: Found, name: 
     counts = np.bincount(labels, minlength=len(found.class_names))
     few = [f"{found.class_names[i]} has {counts[i]}" for i in np.flatnonzero(counts < needed)]
     if few:
-        skipped = f" ({len(found.skipped)} files cannot be read)" if found.skipped else ""
         raise DataError(
-            f"{name}: too few images{skipped}: {_first(few)}; each class needs at least {needed}, "
+            f"{name}: too few images{_without(found.skipped)}: {_first(few)}; each class needs at least {needed}, "
             f"one for each of: {parts}",
             hint="add images of the class, or remove its folder",
         )
+
+
+def _without(skipped: dict[str, str]) -> str:
+    if not skipped:
+        return ""
+    file, why = next(iter(skipped.items()))
+    return f", without {len(skipped)} unreadable, first {file} ({why})"
 
 
 def _check_train(counts: Sequence[int], class_names: Sequence[str], name: str) -> None:

@@ -86,7 +86,9 @@ def test_composed_and_decomposed_names_are_one_class(tmp_path: Path):
     test = list_images(tmp_path, "val", train.class_names)
     assert train.class_names == test.class_names == (composed, "tea")
     assert test.images.labels.tolist() == [0, 1]
-    assert test.images[0][0].name == str(tmp_path / "val" / decomposed / "1.jpg")
+    file, label = test.images[0]
+    with file:
+        assert (file.name, label) == (str(tmp_path / "val" / decomposed / "1.jpg"), 0)
 
 
 def test_names_that_look_the_same_are_refused(tmp_path: Path):

@@ -32,6 +32,23 @@ def test_every_class_gives_its_share(given_: tuple[list[int], int], seed: int):
         assert abs(np.count_nonzero(np.array(labels)[held] == label) - share) <= 2
 
 
+@given(labels_and_size(), st.integers(0, 1000))
+def test_every_class_is_held_out_on_request(given_: tuple[list[int], int], seed: int):
+    labels, size = given_
+    classes = set(labels)
+    if len(classes) == len(labels):
+        with pytest.raises(DataError):
+            hold_out(labels, size, seed=seed, every_class=True)
+        return
+    kept, held = hold_out(labels, size, seed=seed, every_class=True)
+    assert len(held) == max(size, len(classes))
+    assert sorted([*kept, *held]) == list(range(len(labels)))
+    assert set(np.array(labels)[held]) == classes
+    plain = hold_out(labels, size, seed=seed)[1]
+    if set(np.array(labels)[plain]) == classes and len(plain) == len(held):
+        assert np.array_equal(plain, held)
+
+
 def test_the_seed_decides():
     labels = [0, 1] * 50
     assert np.array_equal(hold_out(labels, 20, seed=1)[1], hold_out(labels, 20, seed=1)[1])
