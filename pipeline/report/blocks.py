@@ -188,12 +188,14 @@ class Section:
         title: Its heading.
         short: The same in the table of contents.
         blocks: What it holds, in order.
+        commands: What makes its numbers again.
     """
 
     anchor: str
     title: str
     short: str
     blocks: tuple[Block, ...] = field(default=())
+    commands: tuple[str, ...] = ()
 
 
 def columns(*titles: str) -> tuple[Column, ...]:

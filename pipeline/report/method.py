@@ -115,6 +115,9 @@ def _files(summary: Summary) -> Table:
 
 def _commands(inputs: ReportInputs, summary: Summary) -> Iterator[Block]:
     yield Code("Everything; what is done is skipped", inputs.command("run"))
+    where = run_dir(inputs.name) / "recipe.yaml"
+    exact = f"python run_pipeline.py run --recipe {shlex.quote(str(where))}"
+    yield Code("This very run, with its overrides", f"{exact} --run {shlex.quote(inputs.name)}")
     stages = "\n".join(inputs.command(stage) for stage in (*STAGES, "report"))
     yield Code("Stage by stage", stages)
     if summary.architecture:
@@ -131,7 +134,6 @@ def _commands(inputs: ReportInputs, summary: Summary) -> Iterator[Block]:
     }
     if seconds:
         yield _times(seconds)
-    where = run_dir(inputs.name) / "recipe.yaml"
     label = f"The recipe with every default and override, as kept in {where}"
     yield Code(label, _recipe_text(inputs), folded=True)
 

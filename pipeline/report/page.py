@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,28 +14,32 @@ from markupsafe import Markup
 
 from pipeline.report import accuracy, front, latency, method, model, overview, prediction, selection
 from pipeline.report.blocks import Section
-from pipeline.report.inputs import ReportInputs
+from pipeline.report.inputs import ReportInputs, StageName
 from pipeline.report.summary import Summary
 
 _TEMPLATES = Path(__file__).parent
-_SECTIONS: tuple[Callable[[ReportInputs, Summary], Section], ...] = (
-    overview.verdict_section,
-    overview.key_figures_section,
-    front.section,
-    prediction.section,
-    model.section,
-    latency.distribution_section,
-    latency.benchmark_section,
-    accuracy.section,
-    overview.parity_section,
-    selection.section,
-    method.section,
+_SECTIONS: tuple[tuple[Callable[[ReportInputs, Summary], Section], tuple[StageName, ...]], ...] = (
+    (overview.verdict_section, ()),
+    (overview.key_figures_section, ()),
+    (front.section, ("search", "verify")),
+    (prediction.section, ("profile", "verify", "benchmark")),
+    (model.section, ("search", "profile", "benchmark")),
+    (latency.distribution_section, ("benchmark",)),
+    (latency.benchmark_section, ("benchmark",)),
+    (accuracy.section, ("train", "retrain", "export")),
+    (overview.parity_section, ("export",)),
+    (selection.section, ("search", "verify")),
+    (method.section, ()),
 )
+"""Each section, and the stages that make its numbers."""
 
 
 def sections(inputs: ReportInputs, summary: Summary) -> list[Section]:
-    """All sections, in the order they are read."""
-    return [make(inputs, summary) for make in _SECTIONS]
+    """All sections, in the order they are read, with the commands that make their numbers."""
+    return [
+        replace(make(inputs, summary), commands=tuple(inputs.command(stage) for stage in stages))
+        for make, stages in _SECTIONS
+    ]
 
 
 def render_html(inputs: ReportInputs, summary: Summary) -> str:
