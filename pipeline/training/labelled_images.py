@@ -119,8 +119,8 @@ def _check_counts(labels: Indices, needed: int, parts: str, found: Found, name: 
     few = [f"{found.class_names[i]} has {counts[i]}" for i in np.flatnonzero(counts < needed)]
     if few:
         raise DataError(
-            f"{name}: too few images{_without(found.skipped)}: {_first(few)}; each class needs at least {needed}, "
-            f"one for each of: {parts}",
+            f"{name}: too few images{_without(found.skipped)}: {_first(few)}; each class needs at "
+            f"least {needed}, one for each of: {parts}",
             hint="add images of the class, or remove its folder",
         )
 
