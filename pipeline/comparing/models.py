@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from pipeline.comparing.architectures import architecture_differences
 from pipeline.record import Record
 from pipeline.records import ExportedFile
@@ -47,7 +45,7 @@ class ModelComparison(Record):
     second_macs: int | None
     first_params: int | None
     second_params: int | None
-    files: tuple[FileComparison, ...] = Field(default=())
+    files: tuple[FileComparison, ...] = ()
 
     @property
     def same_files(self) -> bool:
@@ -58,12 +56,11 @@ class ModelComparison(Record):
 def compare_models(first: ReportInputs, second: ReportInputs) -> ModelComparison:
     """Compares what two runs chose and exported."""
     one, other = summarise(first), summarise(second)
-    both = one.architecture is not None and other.architecture is not None
     return ModelComparison(
         first=one.architecture,
         second=other.architecture,
         differences=architecture_differences(one.architecture, other.architecture)
-        if both and one.architecture and other.architecture
+        if one.architecture and other.architecture
         else (),
         first_macs=one.macs,
         second_macs=other.macs,

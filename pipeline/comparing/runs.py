@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field
-
 from pipeline.comparing.accuracies import (
     AccuracyComparison,
     compare_accuracies,
@@ -71,7 +69,7 @@ class RunComparison(Record):
     limits: tuple[LimitComparison, ...]
     settings: tuple[DifferingSetting, ...]
     gaps: tuple[Gap, ...]
-    notes: tuple[str, ...] = Field(default=())
+    notes: tuple[str, ...]
     findings: tuple[Finding, ...]
     regressions: int
     verdict: str

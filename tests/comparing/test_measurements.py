@@ -470,6 +470,19 @@ class TestCommandLine:
         assert self.run(second, first, "--fail-on", "regression") == 0
         assert self.run(first, second) == 0
 
+    def test_markdown_is_the_same_table(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.run(*self.tables(), "--format", "md") == 0
+        lines = capsys.readouterr().out.splitlines()
+        rows = [line for line in lines if line.startswith("| ")]
+        subjects = [row.split(" | ")[0] for row in rows[2:]]
+        assert subjects[0] == "| a"  # the one that is slower
+        assert sorted(subjects) == ["| a", "| b", "| net:\\[x\\]"]
+        assert all(row.count(" | ") == 6 for row in rows)
+
+    def test_one_form_at_a_time(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.run(*self.tables(), "--json", "--format", "md") == 2
+        assert "both be printed" in capsys.readouterr().out
+
     def test_there_is_nothing_else_to_fail_on(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.run("a.jsonl", "b.jsonl", "--fail-on", "slower") == 2
         assert "regression" in capsys.readouterr().err
