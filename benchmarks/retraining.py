@@ -58,7 +58,7 @@ def main(
     names: Annotated[
         str, typer.Option("--methods", help=f"Joined by semicolons; known: {'; '.join(KNOWN)}.")
     ] = ";".join(METHODS),
-    seeds: Annotated[int, typer.Option(min=2)] = 3,
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
     epochs: Annotated[int, typer.Option(min=1, help="Of each method.")] = 6,
     resolution: Annotated[int, typer.Option(help="Input side of the methods in pixels.")] = 32,
     max_train: Annotated[int, typer.Option(min=1, help="Images the methods train on.")] = 20_000,
