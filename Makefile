@@ -5,10 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# A process a core, but no more than memory holds PyTorch for; each computes on one thread. Tests of
-# a file stay together, with what they share.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
-  --numprocesses logical --maxprocesses 4 --dist loadfile
+# Given, tests run in so many processes, each on one thread; those of a file stay together, with
+# what they share.
+PROCESSES :=
+PYTEST = $(if $(PROCESSES),OMP_NUM_THREADS=1) $(BIN)/python -m pytest \
+  $(if $(PROCESSES),--numprocesses $(PROCESSES) --dist loadfile)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all check schemas gpu-check
