@@ -19,7 +19,6 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     "scratch, averaged": {"ema_decay": 0.999},
     "scratch, erased": {"random_erasing": 0.2},
     "scratch, mixed": {"mixup": 0.2},
-    "scratch, half size first": {"half_size_share": 0.5},
 }
 KNOWN = {**METHODS, **VARIATIONS}
 DEFAULT = "scratch"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from pipeline.fingerprint import environment
 from pipeline.network import Network, build_network, save_checkpoint
 from pipeline.progress import Progress
 from pipeline.records import Candidate, RetrainRecord
-from pipeline.space import RESOLUTIONS, Architecture
+from pipeline.space import Architecture
 from pipeline.supernet import Supernet
 from pipeline.training.batch_variation import BatchVariation
 from pipeline.training.compute import Compute, compute_here
@@ -183,7 +183,6 @@ class _Run:
             compute=compute,
             progress=progress,
             processes=processes,
-            resolution_at=self._resolution_at(),
             optimizer=settings.optimizer,
             warmup_share=settings.warmup_share,
         ).run()
@@ -212,24 +211,9 @@ class _Run:
             finish(self.folder, inputs, record)
         return record
 
-    def _resolution_at(self) -> Callable[[int], int] | None:
-        """Input size of each step, where it is not always the same."""
-        settings, full = self.settings, self.architecture.resolution
-        steps = self.data.num_train_batches(settings.batch_size)
-        small = steps * round(settings.half_size_share * settings.epochs)
-        half = half_size(full)
-        if small == 0 or half == full:
-            return None
-        return lambda at: half if at < small else full
-
     def _share_statistics(self, network: Network) -> None:
         """Gives all processes the mean of the statistics that each gathered on its images."""
         self.processes.average([b for b in network.buffers() if b.is_floating_point()])
-
-
-def half_size(resolution: int) -> int:
-    """The smallest input size of the spaces that is at least half of another one."""
-    return next(size for size in RESOLUTIONS if 2 * size >= resolution)
 
 
 def _given(supernet: Supernet | None, what: str) -> Supernet:

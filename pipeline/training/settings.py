@@ -164,7 +164,6 @@ class RetrainSettings(FitSettings):
         random_erasing: Probability that a rectangle of an image is replaced by noise.
         mixup: Alpha of mixing two images; 0 for none.
         cutmix: Alpha of pasting a part of one image into another; 0 for none.
-        half_size_share: Share of the epochs, the first, that are trained at half the input size.
         warm_start: Whether to start from the hypernetwork's weights instead of random ones.
         teacher: Who teaches besides the labels; None for nobody.
         sync_batch_norm: Whether batch norm sees the images of all processes (GPUs only).
@@ -180,7 +179,6 @@ class RetrainSettings(FitSettings):
     random_erasing: float = Field(default=0.0, ge=0, le=1)
     mixup: float = Field(default=0.0, ge=0)
     cutmix: float = Field(default=0.0, ge=0)
-    half_size_share: float = Field(default=0.0, ge=0, lt=1)
     warm_start: bool = False
     teacher: TeacherSettings | None = None
     sync_batch_norm: bool = False

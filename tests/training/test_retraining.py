@@ -16,10 +16,8 @@ from pipeline.supernet import Supernet
 from pipeline.training.datasets import open_dataset
 from pipeline.training.evaluation import tally
 from pipeline.training.image_data import ImageData
-from pipeline.training.learner import Step
-from pipeline.training.retraining import half_size, retrain
+from pipeline.training.retraining import retrain
 from pipeline.training.settings import Optimizer, RetrainSettings
-from pipeline.training.student import Student
 
 
 def _retrain(architecture: Architecture, data: ImageData, folder: Path, *, supernet=None, **kw):
@@ -163,30 +161,6 @@ def test_the_average_is_what_is_kept(small: Architecture, digits: ImageData, tmp
     assert (tmp_path / record.checkpoint).read_bytes() != (
         tmp_path / "plain" / plain.checkpoint
     ).read_bytes()
-
-
-def test_the_first_epochs_are_at_half_the_input_size(
-    small: Architecture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    sizes: list[int] = []
-    gradients = Student.gradients
-
-    def seen(self: Student, images: torch.Tensor, labels: torch.Tensor, step: Step):
-        sizes.append(images.shape[-1])
-        return gradients(self, images, labels, step)
-
-    monkeypatch.setattr(Student, "gradients", seen)
-    data = open_dataset("digits", resolution=64, seed=0, max_train=64)
-    large = small.model_copy(update={"resolution": 64})
-    _retrain(large, data, tmp_path, epochs=3, batch_size=32, half_size_share=0.67)
-    assert sizes == [32, 32, 32, 32, 64, 64]
-
-
-@pytest.mark.parametrize(
-    ("resolution", "expected"), [(32, 32), (64, 32), (96, 64), (160, 96), (224, 128)]
-)
-def test_half_sizes_are_sizes_of_the_spaces(resolution: int, expected: int):
-    assert half_size(resolution) == expected
 
 
 @pytest.mark.parametrize(

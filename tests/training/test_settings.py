@@ -46,7 +46,6 @@ def test_the_short_method_needs_its_epochs():
         ({"rand_augment": "m9"}, "pattern"),
         ({"teacher": {"source": "hypernetwork", "weights": "w.pth"}}, "its own weights"),
         ({"teacher": {"weight": 1.5}}, "less than or equal to 1"),
-        ({"half_size_share": 1.0}, "less than 1"),
         ({"method": "paper", "batch_size": "many"}, "batch_size"),
     ],
 )
