@@ -33,10 +33,10 @@ from pipeline.space import Architecture, get_space
 from pipeline.supernet import Supernet
 from pipeline.training.compute import Compute, compute_here
 from pipeline.training.cream import Cream
-from pipeline.training.optimizing import make_optimizer
 from pipeline.training.hypernetwork import keep_statistics
 from pipeline.training.learner import Step
 from pipeline.training.matching import MatchingNetwork
+from pipeline.training.optimizing import make_optimizer
 from pipeline.training.path_sampling import PathSampler
 from pipeline.training.paths import Paths
 from pipeline.training.processes import Processes
