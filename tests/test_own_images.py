@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,7 @@ def retrained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("CREAM_PIPELINE_CACHE", str(place / "cache"))
         write_recipe(place)
         make_up_what_comes_before(place / "runs" / "own")
-        with (place / "told.txt").open("w") as told:
-            patch.setattr(sys, "stderr", told)
+        with (place / "told.txt").open("w") as told, redirect_stderr(told):
             assert call("retrain", "--recipe", "own.yaml") == 0
         yield place
     torch.set_num_threads(threads)
