@@ -51,7 +51,7 @@ def tolerance(
         f"by which ONNX Runtime with and without its optimisations differ on {len(images)} "
         "images": _distance(_plainly(onnx_file, images), optimised),
         f"by which the fp32 file differs from PyTorch on {parity.images} images of "
-        Path(parity.data).name: parity.max_rel,
+        f"{Path(parity.data).name}": parity.max_rel,
     }
     if unrounded is not None:
         # Some CPUs compute in fp16, this one perhaps in fp32 from rounded weights.
