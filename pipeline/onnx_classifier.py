@@ -18,18 +18,20 @@ class OnnxClassifier:
     Args:
         path: The file; its input is `input`, its output `logits`.
         threads: To compute on.
+        optimisation: Name in ONNX Runtime's `GraphOptimizationLevel`.
 
     Raises:
         ExportError: ONNX Runtime refuses the file.
     """
 
-    def __init__(self, path: Path, *, threads: int) -> None:
+    def __init__(self, path: Path, *, threads: int, optimisation: str = "ORT_ENABLE_ALL") -> None:
         import onnxruntime
 
         self._path = path
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, optimisation)
         try:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]

@@ -58,14 +58,18 @@ class ModelInput(_Part):
 
 
 class Tolerance(_Part):
-    """How far a file's logits may be from those kept here.
+    """How far a file's logits may be from those that it gave where the bundle was made.
+
+    Where the two largest logits of an image are more than four times that apart, its class must be
+    the same.
 
     Attributes:
-        max_rel: Largest difference of a logit, relative to its image's largest logit.
+        max_rms: Root-mean-square of the differences over all images, relative to the spread: the
+            root-mean-square distance of logits from the mean of their image's.
         derivation: Where the number comes from.
     """
 
-    max_rel: float
+    max_rms: float
     derivation: str
 
 

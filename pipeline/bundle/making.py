@@ -6,26 +6,26 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.bundle.card import CARD, Bundle
+from pipeline.bundle.answers import Logits, answers
+from pipeline.bundle.card import CARD, Bundle, Tolerance
 from pipeline.bundle.describing import Made, bundled, describe
 from pipeline.bundle.folder import check_names_no_place, new_folder
-from pipeline.bundle.originals import Original, first_originals
 from pipeline.bundle.readme import render_readme
 from pipeline.bundle.timm_form import timm_form, write_timm_weights
 from pipeline.bundle.tolerance import tolerance
 from pipeline.bundle.trial import classes_told, selftest_told
-from pipeline.bundle.vectors import IMAGES, Logits, write_vectors
+from pipeline.bundle.vectors import IMAGES, write_vectors
 from pipeline.errors import ExportError, StageError
 from pipeline.export import check_parity, measure_parity
 from pipeline.files import digest_of, digest_of_file, storage_errors, write_atomic, write_record
 from pipeline.model_files import FP32, KINDS
 from pipeline.network import build_network, load_checkpoint
-from pipeline.onnx_classifier import OnnxClassifier
 from pipeline.progress import Progress, silent
 from pipeline.records import ExportedModel, RetrainRecord
 from pipeline.report import ReportInputs, summarise
-from pipeline.training.image_data import ImageData
+from pipeline.training.image_data import ImageData, Split
 
 README, INFER = "README.md", "infer.py"
 # More images than are kept, so that a tolerance is not the luck of eight.
@@ -63,9 +63,7 @@ def make_bundle(
     with new_folder(into) as folder:
         _copy_files(exported, run / "export" / Path(exported.onnx).parent, folder)
         progress(1, _STEPS, "model files")
-        originals = first_originals(data, IMAGES)
-        logits = _logits(exported, folder, originals)
-        made = _compute(exported, trained, run, folder, data, originals, logits)
+        made = _compute(exported, trained, run, folder, data)
         progress(2, _STEPS, "weights, tolerances, test vectors")
         _copy(Path(__file__).with_name(INFER), folder / INFER)
         # The self-test that the model card shows counts the model card.
@@ -85,31 +83,17 @@ def make_bundle(
 
 
 def _compute(
-    exported: ExportedModel,
-    trained: RetrainRecord,
-    run: Path,
-    folder: Path,
-    data: ImageData,
-    originals: list[Original],
-    logits: dict[str, Logits],
+    exported: ExportedModel, trained: RetrainRecord, run: Path, folder: Path, data: ImageData
 ) -> Made:
-    kept = np.concatenate([original.inputs for original in originals])
-    sample = data.sample("search-validation", _JUDGING_IMAGES).cpu().contiguous().numpy()
-    judging = np.concatenate([kept, sample])
-    answers = {
-        name: np.concatenate([values, _one_by_one(folder / name, sample)])
-        for name, values in logits.items()
-    }
-    tolerances = {
-        name: tolerance(
-            folder / name,
-            judging,
-            values,
-            exported.parity,
-            unrounded=answers[FP32] if KINDS[name].precision == "fp16" else None,
-        )
-        for name, values in answers.items()
-    }
+    how, kept = data.record.preprocessing, _inputs(data, "test", IMAGES)
+    judging = np.concatenate([kept, _inputs(data, "search-validation", _JUDGING_IMAGES)])
+    logits: dict[str, Logits] = {}
+    tolerances: dict[str, Tolerance] = {}
+    for file in bundled(exported):
+        path, precision = folder / file.file, KINDS[file.file].precision
+        found = answers(path, judging)
+        logits[file.file] = found[: len(kept)]
+        tolerances[file.file] = tolerance(path, judging, found, how, precision=precision)
     form = timm_form(exported.architecture)
     network = build_network(exported.architecture, seed=0)
     load_checkpoint(network, run / "retrain" / trained.checkpoint)
@@ -118,24 +102,19 @@ def _compute(
     check_parity(parity, f"the weights in {trained.checkpoint} and {FP32}")
     if not isinstance(form, str):
         write_timm_weights(network, form, folder)
-    how = data.record.preprocessing
+    originals = data.originals("test", IMAGES)
+    height, width = originals[0].pixels.shape[:2]
     return Made(
         tolerances=tolerances,
-        vectors=write_vectors(folder, originals, logits, data.record.class_names, how),
+        vectors=write_vectors(folder, originals, kept, logits, data.record.class_names, how),
         timm=form,
-        native_size=originals[0].picture.size if how.grayscale_to_rgb else None,
+        native_size=(width, height) if how.grayscale_to_rgb else None,
     )
 
 
-def _logits(exported: ExportedModel, folder: Path, originals: list[Original]) -> dict[str, Logits]:
-    inputs = np.concatenate([original.inputs for original in originals])
-    return {file.file: _one_by_one(folder / file.file, inputs) for file in bundled(exported)}
-
-
-def _one_by_one(onnx_file: Path, images: Logits) -> Logits:
-    """Logits of images one a call, as a device computes them."""
-    run = OnnxClassifier(onnx_file, threads=1)
-    return np.concatenate([run(image[None]) for image in images])
+def _inputs(data: ImageData, split: Split, n: int) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = data.sample(split, n).cpu().contiguous().numpy()
+    return found
 
 
 def _copy_files(exported: ExportedModel, source: Path, folder: Path) -> None:

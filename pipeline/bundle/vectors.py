@@ -12,25 +12,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from pipeline.bundle.answers import Logits
 from pipeline.bundle.card import KeptImage, Vectors
-from pipeline.bundle.originals import Original
 from pipeline.dataset_record import Preprocessing
 from pipeline.files import write_atomic
+from pipeline.training.image_data import Original
 
-IMAGES = 8
+# Of eight, int8's own scatter could hide a fault.
+IMAGES = 16
 _FOLDER = "vectors"
 _FILE = f"{_FOLDER}/vectors.npz"
 # A device resizes in float64 where training does in float32; a hundredth of a grey level is more
 # than rounding comes to at 256 pixels, and too little to see.
 _GREY_LEVELS = 0.01
 
-Logits = NDArray[np.float32]
-
 
 def write_vectors(
     folder: Path,
     originals: Sequence[Original],
+    inputs: NDArray[np.float32],
     logits: Mapping[str, Logits],
     labels: Sequence[str],
     how: Preprocessing,
@@ -40,6 +42,7 @@ def write_vectors(
     Args:
         folder: The bundle's.
         originals: The images.
+        inputs: What training makes of them, shape (n, 3, side, side).
         logits: Of them, shape (n, classes), by file.
         labels: Names of the classes.
         how: The preprocessing.
@@ -51,11 +54,11 @@ def write_vectors(
     for number, original in enumerate(originals):
         name = f"{_FOLDER}/image-{number}.png"
         content = io.BytesIO()
-        original.picture.save(content, "PNG")
+        Image.fromarray(original.pixels).save(content, "PNG")
         write_atomic(folder / name, content.getvalue())
         images.append(KeptImage(file=name, label=labels[original.label]))
     arrays: dict[str, Any] = {
-        "inputs": np.concatenate([original.inputs for original in originals]),
+        "inputs": inputs,
         "labels": np.array([original.label for original in originals]),
         **logits,
     }

@@ -14,7 +14,8 @@ from pipeline.files import digest_of
 from pipeline.progress import ProgressFactory, unwatched
 from pipeline.space import check_resolution
 from pipeline.training import fashion_mnist
-from pipeline.training.image_data import Augmentation, GrayImages, ImageData, InMemoryImages, Split
+from pipeline.training.image_data import ImageData, Split
+from pipeline.training.in_memory_images import Augmentation, GrayImages, InMemoryImages
 from pipeline.training.splits import Splitting, hold_out
 from pipeline.training.timm_data import open_timm_dataset
 

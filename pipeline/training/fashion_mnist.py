@@ -25,7 +25,7 @@ from torchvision.datasets import FashionMNIST
 
 from pipeline.errors import DataError
 from pipeline.files import storage_errors, write_atomic
-from pipeline.training.image_data import GrayImages
+from pipeline.training.in_memory_images import GrayImages
 from pipeline.workspace import cache_dir
 
 CLASS_NAMES = tuple(FashionMNIST.classes)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -14,7 +15,7 @@ from pipeline.dataset_record import DatasetRecord
 from pipeline.device import usable_cores
 from pipeline.errors import DataError, PipelineError
 from pipeline.training.epoch_steps import Part, ResolutionAt, num_batches, record_at, steps_of
-from pipeline.training.image_data import Batch, Split, sample_of
+from pipeline.training.image_data import Batch, Original, Split, sample_of
 from pipeline.training.photo import Pixels, read_photo, to_inputs, to_pixels, to_varied_pixels
 from pipeline.training.randomness import generator_for, seed_for
 from pipeline.training.splits import Indices
@@ -129,6 +130,12 @@ class IndexedImages:
         """See `ImageData`."""
         return sample_of(self, split, n)[0]
 
+    def originals(self, split: Split, n: int) -> list[Original]:
+        """See `ImageData`."""
+        reader, indices = self._splits[split]
+        found = (_photo(reader, int(index)) for index in indices[:n])
+        return [Original(np.array(photo), label) for photo, label in found]
+
     def _read(
         self, split: Split, batches: Iterator[list[_Job]], images: int, processes: int = 1
     ) -> Iterator[Batch]:
@@ -170,16 +177,20 @@ class _Decoder(Dataset[Any]):
         return _Decoded(torch.from_numpy(np.stack(pixels)), torch.tensor(labels))
 
     def _one(self, job: _Job) -> tuple[Pixels, int]:
-        name = self._reader.filename(job.image, absolute=True) or f"image {job.image}"
-        try:
-            file, label = self._reader[job.image]
-        except OSError as error:
-            raise DataError(f"{name}: cannot be read: {error}") from None
-        image = read_photo(file, name)
+        image, label = _photo(self._reader, job.image)
         if job.seed is None:
-            return to_pixels(image, job.resolution), int(label)
-        pixels = to_varied_pixels(image, job.resolution, job.seed, self._rand_augment)
-        return pixels, int(label)
+            return to_pixels(image, job.resolution), label
+        return to_varied_pixels(image, job.resolution, job.seed, self._rand_augment), label
+
+
+def _photo(reader: Any, index: int) -> tuple[Image.Image, int]:
+    """One of the reader's images in mode RGB, and its label."""
+    name = reader.filename(index, absolute=True) or f"image {index}"
+    try:
+        file, label = reader[index]
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read: {error}") from None
+    return read_photo(file, name), int(label)
 
 
 def _unchanged(batch: Any) -> Any:

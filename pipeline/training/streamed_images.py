@@ -14,8 +14,8 @@ WebDataset are shuffled when they are written, which makes that a fair sample.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ from pipeline.device import usable_cores
 from pipeline.errors import DataError, StorageError
 from pipeline.files import read_record
 from pipeline.training.epoch_steps import Part, ResolutionAt, Step, num_batches, record_at, steps_of
-from pipeline.training.image_data import Batch, Split, sample_of
+from pipeline.training.image_data import Batch, Original, Split, sample_of
 from pipeline.training.photo import (
     Pixels,
     photo_preprocessing,
@@ -188,17 +188,28 @@ class StreamedImages:
         """See `ImageData`."""
         return sample_of(self, split, n)[0]
 
+    def originals(self, split: Split, n: int) -> list[Original]:
+        """See `ImageData`."""
+        shards = self._splits[split]
+        if not shards.filenames:
+            return []
+        # Which images come first depends on the size of a batch and on the worker processes.
+        stream = _Originals(_images(self._folder, shards, n, None))
+        loader = self._loader(stream, shards, n, None, collate=list)
+        return list(islice(chain.from_iterable(loader), n))
+
     def _loader(
         self,
         stream: IterableDataset[Any],
         shards: _Shards,
         rows: int,
         generator: torch.Generator | None,
+        collate: Callable[[list[Any]], Any] | None = None,
     ) -> DataLoader[Any]:
         return DataLoader(
             stream,
             batch_size=rows,
-            collate_fn=_stacked,
+            collate_fn=collate or _stacked,
             num_workers=min(usable_cores(), len(shards.filenames)),
             generator=generator,
             pin_memory=self._device.type == "cuda",
@@ -246,6 +257,17 @@ class _Whole(IterableDataset[Any]):
     def __iter__(self) -> Iterator[_Item]:
         for image, label in self._images:
             yield to_pixels(to_rgb(image), self._resolution), int(label)
+
+
+class _Originals(IterableDataset[Any]):
+    """Images as a person would see them, in a worker process."""
+
+    def __init__(self, images: Any) -> None:
+        self._images = images
+
+    def __iter__(self) -> Iterator[Original]:
+        for image, label in self._images:
+            yield Original(np.array(to_rgb(image)), int(label))
 
 
 class _Varied(IterableDataset[Any]):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli
+from pipeline.bundle import making
 from pipeline.recipe import save_recipe
 from tests.bundle.conftest import Made
 
@@ -37,8 +38,12 @@ def test_a_bundle_needs_a_recipe(workdir: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_it_is_made_of_what_was_exported_and_then_replaced(
-    exported: Path, bundle: Made, capsys: pytest.CaptureFixture[str]
+    exported: Path,
+    bundle: Made,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(making, "_JUDGING_IMAGES", 8)
     code, out, err = call(capsys, "--recipe", "small.yaml", "--bundle", "device", "--json")
     assert code == 0, err
     told = json.loads(out)

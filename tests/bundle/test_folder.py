@@ -121,6 +121,7 @@ def test_a_bundle_that_fails_its_self_test_does_not_appear(
         copied(tmp_path / "infer.py" if source.name == "infer.py" else source, to)
 
     monkeypatch.setattr(making, "_copy", copy)
+    monkeypatch.setattr(making, "_JUDGING_IMAGES", 8)
     into = tmp_path / "b"
     with pytest.raises(ExportError, match="preprocessing: FAILED"):
         making.make_bundle(bundle.inputs, bundle.run, open_data(bundle.recipe), into)

@@ -168,7 +168,7 @@ def test_the_self_test_passes_and_says_what_it_did(
     found = json.loads(out)
     assert code == 0
     assert found["ok"] is True
-    assert found["images"] == 8
+    assert found["images"] == 16
     assert found["files_with_the_right_sha256"] == 1 + len(bundle.card.sha256)
     files = [file.file for file in bundle.card.files]
     assert [check["what"] for check in found["checks"]] == ["preprocessing", *files]

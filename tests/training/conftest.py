@@ -1,6 +1,9 @@
 """Small data, a small space and one thread: training here takes seconds and gives the same bits."""
 
 import hashlib
+import io
+import json
+import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -71,3 +74,37 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Path:
+    """A WebDataset: 6 train shards and 2 of validation, 10 images each."""
+    root = tmp_path / "shards"
+    root.mkdir()
+    splits = {}
+    for split, count in (("train", 6), ("validation", 2)):
+        names = [f"{split}-{number:03d}.tar" for number in range(count)]
+        for name in names:
+            _write_shard(root / name, seed=sum(name.encode()))
+        splits[split] = {
+            "name": split,
+            "num_samples": 10 * count,
+            "filenames": names,
+            "shard_lengths": [10] * count,
+        }
+    info = {"name": "made-up", "class_names": ["dark", "bright"], "splits": splits}
+    (root / "_info.json").write_text(json.dumps(info))
+    return root
+
+
+def _write_shard(path: Path, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    with tarfile.open(path, "w") as tar:
+        for i in range(10):
+            pixels = random.integers(120 * (i % 2), 120 * (i % 2) + 100, (20, 24, 3))
+            png = io.BytesIO()
+            Image.fromarray(pixels.astype(np.uint8)).save(png, "png")
+            for suffix, content in (("png", png.getvalue()), ("cls", str(i % 2).encode())):
+                entry = tarfile.TarInfo(f"{i:03d}.{suffix}")
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))

@@ -12,13 +12,8 @@ from torch.nn import functional as F
 from pipeline.dataset_record import Preprocessing
 from pipeline.errors import ArchitectureError, DataError, PipelineError, UsageError
 from pipeline.training.datasets import open_dataset
-from pipeline.training.image_data import (
-    SPLITS,
-    Augmentation,
-    ImageData,
-    preprocess,
-    random_views,
-)
+from pipeline.training.image_data import SPLITS, ImageData
+from pipeline.training.in_memory_images import Augmentation, preprocess, random_views
 from pipeline.training.randomness import generator_for
 
 

@@ -1,9 +1,6 @@
 """Folders of images and the other things timm reads."""
 
-import io
-import json
 import shutil
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -276,40 +273,6 @@ def test_crops_stay_inside_the_image_and_mirror_half_of_them():
         assert pixels.shape == (32, 32, 3)
         falling += int(pixels[0, 0, 0]) > int(pixels[0, -1, 0])
     assert 70 < falling < 130
-
-
-@pytest.fixture
-def shards(tmp_path: Path) -> Path:
-    """A WebDataset: 6 train shards and 2 of validation, 10 images each."""
-    root = tmp_path / "shards"
-    root.mkdir()
-    splits = {}
-    for split, count in (("train", 6), ("validation", 2)):
-        names = [f"{split}-{number:03d}.tar" for number in range(count)]
-        for name in names:
-            _write_shard(root / name, seed=sum(name.encode()))
-        splits[split] = {
-            "name": split,
-            "num_samples": 10 * count,
-            "filenames": names,
-            "shard_lengths": [10] * count,
-        }
-    info = {"name": "made-up", "class_names": ["dark", "bright"], "splits": splits}
-    (root / "_info.json").write_text(json.dumps(info))
-    return root
-
-
-def _write_shard(path: Path, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    with tarfile.open(path, "w") as tar:
-        for i in range(10):
-            pixels = random.integers(120 * (i % 2), 120 * (i % 2) + 100, (20, 24, 3))
-            png = io.BytesIO()
-            Image.fromarray(pixels.astype(np.uint8)).save(png, "png")
-            for suffix, content in (("png", png.getvalue()), ("cls", str(i % 2).encode())):
-                entry = tarfile.TarInfo(f"{i:03d}.{suffix}")
-                entry.size = len(content)
-                tar.addfile(entry, io.BytesIO(content))
 
 
 def test_webdataset(shards: Path):

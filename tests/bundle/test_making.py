@@ -1,5 +1,0 @@
-"""x"""
-
-
-def test_it(bundle):
-    print(bundle.folder)
