@@ -54,13 +54,18 @@ def limit_count(value: float) -> str:
 def plus_minus(value: float, std: float | None, unit: str) -> str:
     """A value with its standard uncertainty, to the digits the uncertainty allows.
 
-    The uncertainty has one significant digit, two where it begins with 1: `2.412 ± 0.013 ms`.
+    The uncertainty has one significant digit, two where it begins with 1: `2.412 ± 0.013 ms`. The
+    value has two at least, so that a large uncertainty does not round it to the other side of a
+    limit: `0.75 ± 0.21 ms`.
     """
     if std is None or not math.isfinite(std) or std <= 0:
         return with_unit(value, unit)
     exponent = math.floor(math.log10(std))
     leading = std / 10**exponent
-    decimals = min(max(-exponent + (leading < 1.95), 0), _MOST_DECIMALS)
+    wanted = -exponent + (leading < 1.95)
+    if value:
+        wanted = max(wanted, 1 - math.floor(math.log10(abs(value))))
+    decimals = min(max(wanted, 0), _MOST_DECIMALS)
     shown = f"{std:.{decimals}f}" if round(std, decimals) else f"0.{'0' * (decimals - 1)}1"
     return f"{value:.{decimals}f}{NBSP}±{NBSP}{shown}{NBSP}{unit}"
 

@@ -29,6 +29,8 @@ def plain(text: str) -> str:
         (2.4123, None, "2.41 ms"),
         (2.4123, float("nan"), "2.41 ms"),
         (0.1423, 1e-9, "0.14230 ± 0.00001 ms"),
+        (0.7534, 0.21, "0.75 ± 0.21 ms"),
+        (7.66, 2.1, "7.7 ± 2.1 ms"),
     ],
 )
 def test_uncertainty_decides_the_digits(value: float, std: float | None, shown: str) -> None:
