@@ -5,9 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Given, tests run in so many processes, each on one thread; those of a file stay together, with
-# what they share.
-PROCESSES :=
+# Tests run in so many processes, each on one thread; those of a file stay together, with what they
+# share. `make test PROCESSES=` runs them in one.
+PROCESSES ?= 2
 PYTEST = $(if $(PROCESSES),OMP_NUM_THREADS=1) $(BIN)/python -m pytest \
   $(if $(PROCESSES),--numprocesses $(PROCESSES) --dist loadfile)
 
