@@ -52,6 +52,7 @@ check: setup
 
 schemas: setup
 	$(BIN)/python -m pipeline.report.schema docs/schemas/report.schema.json
+	$(BIN)/python -m pipeline.bundle.schema docs/schemas/bundle.schema.json
 
 gpu-check: setup
 	$(BIN)/python benchmarks/gpu_check.py $(OPTIONS)
