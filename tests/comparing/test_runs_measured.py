@@ -25,12 +25,12 @@ from pipeline.stages import prepare_run
 from tests.tiny import TARGET, networks
 
 PROTOCOL = TimingProtocol(
-    sweeps=12,
-    min_sweeps=12,
+    sweeps=16,
+    min_sweeps=16,
     unsteady_percent=1e6,
     sweep_interval_s=0,
     warm_runs=1,
-    runs=6,
+    runs=10,
     burst_ms=0.0,
     warmup_ms=1.0,
     control_runs=2,
@@ -38,9 +38,9 @@ PROTOCOL = TimingProtocol(
 
 
 def slowed(architecture: Architecture) -> Architecture:
-    """A second block in the last stage, the heaviest there is."""
+    """Three more blocks in the last stage: so much slower that it shows on a busy machine."""
     *stages, last = architecture.stages
-    return architecture.model_copy(update={"stages": (*stages, (*last, "mb6_7x7"))})
+    return architecture.model_copy(update={"stages": (*stages, (*last, *["mb6_7x7"] * 3))})
 
 
 def make_runs(networks_of_runs: dict[str, Architecture]) -> None:
@@ -99,7 +99,7 @@ def test_a_slowed_model_is_named_and_the_same_one_is_not(
     code, slower = compare(capsys, "before", "slowed")
     assert code == 1
     words = [finding.words for finding in slower.findings]
-    assert "architecture, stage 5: one more block MB6 7×7" in words
+    assert "architecture, stage 5: 3 more blocks MB6 7×7" in words
     (regression,) = (it.words for it in slower.findings if it.is_regression)
     assert regression.startswith(f"{MODEL} is slower on {TARGET.setting}: ")
 
