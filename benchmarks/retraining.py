@@ -59,9 +59,9 @@ def main(
         str, typer.Option("--methods", help=f"Joined by semicolons; known: {'; '.join(KNOWN)}.")
     ] = ";".join(METHODS),
     seeds: Annotated[int, typer.Option(min=1)] = 3,
-    epochs: Annotated[int, typer.Option(min=1, help="Of each method.")] = 6,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each method.")] = 4,
     resolution: Annotated[int, typer.Option(help="Input side of the methods in pixels.")] = 32,
-    max_train: Annotated[int, typer.Option(min=1, help="Images the methods train on.")] = 20_000,
+    max_train: Annotated[int, typer.Option(min=1, help="Images the methods train on.")] = 15_000,
     network: Annotated[
         str, typer.Option(help="What the recipe retrains: SPACE@RESOLUTION:OPERATORS.")
     ] = RECIPES_NETWORK,

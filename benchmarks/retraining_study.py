@@ -43,7 +43,7 @@ class HypernetworkResult(BaseModel):
     """Its weights, and what some of its paths reach with them.
 
     Attributes:
-        checkpoint: File of its weights, relative to the working directory.
+        checkpoint: File of its weights, relative to the folder of the journal.
         scored: The student, then random paths.
     """
 
@@ -106,7 +106,7 @@ def trained_hypernetwork(question: Hypernetwork, scratch: Path) -> HypernetworkR
     distinct = list(dict.fromkeys([question.student, *drawn]))
     return HypernetworkResult(
         question=question,
-        checkpoint=str(kept / record.checkpoint),
+        checkpoint=f"{kept.name}/{record.checkpoint}",
         scored=tuple(
             Candidate(
                 architecture=path,
@@ -163,4 +163,4 @@ def _of_hypernetwork(
     lines = journal.read_text(encoding="utf-8").splitlines()
     answers = map(HypernetworkResult.model_validate_json, lines)
     answer = next(it for it in answers if it.question == question.hypernetwork)
-    return load_supernet(Path(answer.checkpoint)), answer.scored
+    return load_supernet(journal.parent / answer.checkpoint), answer.scored

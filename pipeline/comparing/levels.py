@@ -70,6 +70,7 @@ def change(
     *,
     campaigns: int,
     machine: bool = False,
+    unsteady_percent: Sequence[float] = (),
 ) -> Change:
     """The sum of some levels less that of others, as a change in percent.
 
@@ -82,11 +83,15 @@ def change(
         before: Levels that count down.
         campaigns: How often `CAMPAIGN_STD_PERCENT` comes in: once a subject and campaign.
         machine: Whether the whole machine's movement is to be reckoned with.
+        unsteady_percent: By how much sweeps disagreed in each campaign whose machine did not hold
+            still; a whole campaign may be off by as much, for each subject.
     """
     terms = [*after, *before]
     delta = sum(term.log_ms for term in after) - sum(term.log_ms for term in before)
     known = campaigns * (CAMPAIGN_STD_PERCENT * _LOG_PERCENT) ** 2
     known += 2 * (MACHINE_STD_PERCENT * _LOG_PERCENT) ** 2 if machine else 0.0
+    unsteady = sum((percent * _LOG_PERCENT) ** 2 for percent in unsteady_percent)
+    known += unsteady * campaigns / 2
     variance = sum(term.variance for term in terms) + known
     doubt = sum(term.variance**2 / term.dof for term in terms)
     dof = variance**2 / doubt if doubt else math.inf

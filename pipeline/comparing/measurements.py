@@ -5,6 +5,7 @@ says whether two *campaigns* differ; that alone is not the question, because cam
 the very same thing differ too (docs/measuring.md). So
 
 * the standard error also holds what one campaign cannot see of another (`CAMPAIGN_STD_PERCENT`),
+  and all that sweeps disagreed by where a machine did not hold still,
 * a change must stand out by itself (p corrected for the number of subjects) and relative to the
   control network, which moves with the machine; where machine or software differ, the control
   network moves with *them*, so the raw change decides, less sure by as much as a whole machine
@@ -85,6 +86,8 @@ class ComparisonRecord(Record):
         slower: Subjects with that verdict.
         faster: … with that.
         unchanged: … and the others.
+        unsteady_percent: By how much sweeps disagreed on either side, where the machine did not
+            hold still; else 0.
     """
 
     kind: Kind
@@ -105,6 +108,7 @@ class ComparisonRecord(Record):
     floor_percent: float = FLOOR_PERCENT
     campaign_std_percent: float = CAMPAIGN_STD_PERCENT
     machine_std_percent: float = MACHINE_STD_PERCENT
+    unsteady_percent: tuple[float, float] = (0.0, 0.0)
 
 
 def compare(first: Measured, second: Measured) -> ComparisonRecord:
@@ -146,7 +150,9 @@ def _record(pair: Pair, subjects: tuple[SubjectComparison, ...], guarded: bool) 
         second=second.side,
         differing=tuple(_all_differences(pair)),
         decided_by="raw and relative" if guarded else "raw",
-        control=change([control[1]], [control[0]], campaigns=2) if control else None,
+        control=change([control[1]], [control[0]], campaigns=2, unsteady_percent=_unsteady(pair))
+        if control
+        else None,
         subjects=subjects,
         only_in_first=tuple(name for name in first.stats if name not in second.stats),
         only_in_second=tuple(name for name in second.stats if name not in first.stats),
@@ -155,6 +161,7 @@ def _record(pair: Pair, subjects: tuple[SubjectComparison, ...], guarded: bool) 
         slower=verdicts.count("slower"),
         faster=verdicts.count("faster"),
         unchanged=verdicts.count(UNCHANGED),
+        unsteady_percent=(first.unsteady_percent, second.unsteady_percent),
     )
 
 
@@ -189,6 +196,10 @@ def _control(pair: Pair) -> tuple[Level, Level] | None:
     return first, second
 
 
+def _unsteady(pair: Pair) -> list[float]:
+    return [side.unsteady_percent for side in pair]
+
+
 def _common(pair: Pair) -> list[str]:
     first, second = pair
     common = [name for name in first.stats if name in second.stats]
@@ -221,8 +232,15 @@ def _subject(
         name=name,
         first_ms=first.stats[name].typical,
         second_ms=second.stats[name].typical,
-        raw=change([after], [before], campaigns=2, machine=not guarded),
-        relative=change([after, control[0]], [before, control[1]], campaigns=4)
+        raw=change(
+            [after], [before], campaigns=2, machine=not guarded, unsteady_percent=_unsteady(pair)
+        ),
+        relative=change(
+            [after, control[0]],
+            [before, control[1]],
+            campaigns=4,
+            unsteady_percent=_unsteady(pair),
+        )
         if control
         else None,
         p_adjusted=1.0,

@@ -95,6 +95,7 @@ def compare_runs(first: ComparedRun, second: ComparedRun) -> RunComparison:
         *_accuracy_notes(one, other, model, accuracies),
         *_limit_notes(limits),
         *_reference_notes(latency),
+        *_unsteady_notes(latency),
     )
     return RunComparison(
         first=first.given,
@@ -159,6 +160,18 @@ def _limit_notes(limits: tuple[LimitComparison, ...]) -> Iterator[str]:
             yield (
                 f"The limit on {limit.what} was met and now is not, by less than campaigns differ "
                 "by themselves: the latency did not change beyond noise."
+            )
+
+
+def _unsteady_notes(latency: TargetsComparison | None) -> Iterator[str]:
+    """Where a machine did not hold still: once, since its targets were measured in turn."""
+    sides = latency.targets[0].unsteady_percent if latency and latency.targets else ()
+    for name, percent in zip("AB", sides, strict=False):
+        if percent:
+            yield (
+                f"When {name} was benchmarked the machine did not hold still: sweeps apart in time "
+                f"disagree by {percent:.1f} %. Intervals of latencies are as much wider; benchmark "
+                "again on a quiet machine to resolve less."
             )
 
 

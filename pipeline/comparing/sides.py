@@ -16,6 +16,7 @@ from pipeline.fingerprint import Environment
 from pipeline.journal import read_journal
 from pipeline.latency.table import LAYERS
 from pipeline.latency_stats import MIN_SWEEPS, LatencyStats, Visit, by_key, reduce_visits
+from pipeline.measure import TimingProtocol
 from pipeline.record import Record
 from pipeline.report.inputs import resolved_target
 from pipeline.workspace import run_dir, table_to_read
@@ -52,6 +53,8 @@ class Measured:
         environment: The machine and software; None where not all of it is known.
         runtime: The runtime of the target.
         references: Subjects that are only there to compare with.
+        unsteady_percent: By how much sweeps disagreed, on the worst of the targets that were
+            measured in turn; 0 where the machine held as still as is accepted by default.
     """
 
     kind: Kind
@@ -63,6 +66,7 @@ class Measured:
     environment: Environment | None
     runtime: str
     references: frozenset[str] = frozenset()
+    unsteady_percent: float = 0.0
 
     @property
     def setting(self) -> str:
@@ -194,7 +198,15 @@ def _on_target(
         environment=machine,
         runtime=Target.parse(target).runtime,
         references=frozenset(name for name, it in results.items() if it.is_reference),
+        unsteady_percent=_unsteady_percent(record),
     )
+
+
+def _unsteady_percent(record: BenchmarkRecord) -> float:
+    """Targets are measured in turn, so how still the machine held is a matter of all of them."""
+    steady = (record.steadiness, *(it.steadiness for it in record.others.values()))
+    worst = max((it.disagreement_percent for it in steady if it), default=0.0)
+    return worst if worst > TimingProtocol().unsteady_percent else 0.0
 
 
 def _identity(result: BenchmarkResult) -> dict[str, str | None]:

@@ -100,6 +100,31 @@ def test_what_a_reference_seems_to_have_moved_by_is_no_change() -> None:
     assert any("seems to have changed" in words for words in found.notes)
 
 
+@pytest.mark.parametrize("of", ["main", "other"])
+def test_a_machine_that_did_not_hold_still_says_less(of: str) -> None:
+    """A whole campaign may be off by what its sweeps disagreed by, on any target of it."""
+    one, two = a_run("one", 1), a_run("two", 2, model=1.3)
+    assert compare_runs(one, two).regressions == 2
+    record = two.inputs.benchmark
+    assert record is not None
+    assert record.steadiness is not None
+    unsteady = record.steadiness.model_copy(update={"disagreement_percent": 47.8})
+    if of == "main":
+        moved = record.model_copy(update={"steadiness": unsteady})
+    else:
+        others = {
+            name: timing.model_copy(update={"steadiness": unsteady})
+            for name, timing in record.others.items()
+        }
+        moved = record.model_copy(update={"others": others})
+    found = compare_runs(one, with_inputs(two, benchmark=moved))
+    assert found.regressions == 0
+    assert found.findings == ()
+    (words,) = (note for note in found.notes if "did not hold still" in note)
+    assert words.startswith("When B was benchmarked")
+    assert "disagree by 47.8 %" in words
+
+
 def test_the_models_of_two_runs_are_compared_whatever_they_are_called() -> None:
     two = a_run("two", 2, model=1.2)
     record = two.inputs.benchmark

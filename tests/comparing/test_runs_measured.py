@@ -69,10 +69,19 @@ def make_runs(networks_of_runs: dict[str, Architecture]) -> None:
 
 
 def part_of(record: BenchmarkRecord, run: str, architecture: Architecture) -> BenchmarkRecord:
-    """One run's benchmark: its own model and the control network."""
+    """One run's benchmark: its own model and the control network.
+
+    How far sweeps disagree is taken out: it says how far campaigns apart in time may be off, and
+    these are one campaign.
+    """
     (own,) = (it for it in record.results if it.name == run)
+    assert record.steadiness is not None
+    still = record.steadiness.model_copy(update={"disagreement_percent": 0.0})
     return record.model_copy(
-        update={"results": (own.model_copy(update={"name": architecture.name}),)}
+        update={
+            "results": (own.model_copy(update={"name": architecture.name}),),
+            "steadiness": still,
+        }
     )
 
 
