@@ -1,17 +1,15 @@
-"""The command line: one function a verb, which parses, calls, and renders.
-
-Exit codes: 0 done, 1 a known error, 2 wrong usage or configuration, 130 interrupted.
-"""
+"""The command line: one function a verb, which parses, calls, and renders."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from pipeline import __version__
+from pipeline.cli_ending import exit_code
 from pipeline.cli_options import (
     HOST_TARGET,
     AllowForeign,
@@ -23,9 +21,8 @@ from pipeline.cli_options import (
     RunName,
     TargetName,
 )
-from pipeline.errors import PipelineError, StorageError, UsageError
+from pipeline.errors import UsageError
 
-_INTERRUPTED = 130
 app = typer.Typer(
     name="run_pipeline.py",
     help="From a device and a budget to a measured, exported model.",
@@ -389,44 +386,11 @@ def _one(
     run_one(stage, recipe, overrides or [], run, as_json=as_json)
 
 
-# Typer carries its own copy of click, so the root of its errors has no public name of its own.
-_CommandLineError: Any = typer.BadParameter.__mro__[2]
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with its code."""
-    given = sys.argv[1:] if arguments is None else arguments
     from pipeline.console import own_standard_output
 
+    given = sys.argv[1:] if arguments is None else arguments
     with own_standard_output():
-        code = _run(given, as_json="--json" in given)
+        code = exit_code(app, given)
     sys.exit(code)
-
-
-def _run(arguments: list[str], *, as_json: bool) -> int:
-    from pipeline.console import note, print_error
-
-    try:
-        result = app(args=arguments, prog_name="run_pipeline.py", standalone_mode=False)
-    except PipelineError as error:
-        print_error(error, as_json=as_json)
-        return error.exit_code
-    except _CommandLineError as error:
-        told = UsageError(error.format_message(), hint=_usage_hint(arguments))
-        print_error(told, as_json=as_json)
-        return told.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        result = _INTERRUPTED
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        print_error(StorageError(f"{where}{error.strerror or error}"), as_json=as_json)
-        return StorageError.exit_code
-    if result == _INTERRUPTED:
-        note("interrupted; the same command goes on where it stopped")
-    return result if isinstance(result, int) else 0
-
-
-def _usage_hint(arguments: list[str]) -> str:
-    verbs = [command.callback.__name__ for command in app.registered_commands if command.callback]
-    verb = next((word for word in arguments if word in verbs), None)
-    return f"python run_pipeline.py {verb + ' ' if verb else ''}--help"
