@@ -137,15 +137,18 @@ def _training_facts(inputs: ReportInputs) -> Table:
         ]
     if retrain:
         rows += [
-            ("retraining: starts from", _start(retrain)),
+            ("retraining: method", retrain.method),
+            ("… starts from", _start(retrain)),
+            ("… taught by", retrain.teacher or "the labels alone"),
+            ("… trained on", _where(retrain)),
             ("… training", _effort(retrain.epochs, retrain.seconds)),
         ]
     return pairs_table("How the weights came about.", rows)
 
 
-def _where(train: TrainRecord) -> str:
-    together = f", {train.processes} processes" if train.processes > 1 else ""
-    return f"{train.compute}{together}"
+def _where(record: TrainRecord | RetrainRecord) -> str:
+    together = f", {record.processes} processes" if record.processes > 1 else ""
+    return f"{record.compute or 'not recorded'}{together}"
 
 
 def _start(record: RetrainRecord) -> str:
