@@ -7,28 +7,15 @@ import pytest
 import timm
 import torch
 
-from pipeline.cost import architecture_cost
 from pipeline.errors import CheckpointError, DataError, StageError, UnknownNameError
-from pipeline.records import Candidate
 from pipeline.space import Architecture, SearchSpace
 from pipeline.supernet import Supernet
 from pipeline.training.image_data import ImageData, sample_of
 from pipeline.training.retrain_teacher import larger_path, path_as_teacher, timm_as_teacher
 from pipeline.training.settings import TeacherSettings
+from tests.training.scored_paths import scored
 
 NAME = "mobilenetv3_small_050"
-
-
-def scored(architecture: Architecture, percent: float | None) -> Candidate:
-    cost = architecture_cost(architecture)
-    return Candidate(
-        architecture=architecture,
-        accuracy_percent=percent,
-        macs=cost.macs,
-        params=cost.params,
-        latency_ms={},
-        violation=0.0,
-    )
 
 
 def with_first_stage(small: Architecture, *operators: str) -> Architecture:

@@ -6,11 +6,9 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from pipeline.cost import architecture_cost
 from pipeline.errors import ArchitectureError, DataError, StageError, UsageError
 from pipeline.network import build_network, load_checkpoint
 from pipeline.progress import Progress, silent
-from pipeline.records import Candidate
 from pipeline.space import Architecture, SearchSpace
 from pipeline.supernet import Supernet
 from pipeline.training.datasets import open_dataset
@@ -18,6 +16,7 @@ from pipeline.training.evaluation import tally
 from pipeline.training.image_data import ImageData
 from pipeline.training.retraining import retrain
 from pipeline.training.settings import Optimizer, RetrainSettings
+from tests.training.scored_paths import scored
 
 
 def _retrain(architecture: Architecture, data: ImageData, folder: Path, *, supernet=None, **kw):
@@ -131,7 +130,7 @@ def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(
             data,
             settings,
             supernet=Supernet(space, 10, seed=0),
-            scored=[_scored(small, 50.0), _scored(_larger(small), 60.0)],
+            scored=[scored(small, 50.0), scored(_larger(small), 60.0)],
             folder=folder,
             seed=0,
             progress=progress,
@@ -186,15 +185,3 @@ def test_what_cannot_be_done_is_told_before_anything_is_written(
 
 def _larger(small: Architecture) -> Architecture:
     return small.model_copy(update={"stages": (("mb6_5x5",), *small.stages[1:])})
-
-
-def _scored(architecture: Architecture, percent: float) -> Candidate:
-    cost = architecture_cost(architecture)
-    return Candidate(
-        architecture=architecture,
-        accuracy_percent=percent,
-        macs=cost.macs,
-        params=cost.params,
-        latency_ms={},
-        violation=0.0,
-    )
