@@ -1,11 +1,10 @@
 """Two measurements of the same things, compared: what changed, and what only looks like it.
 
-Each subject has the fastest run of each visit on either side. Welch's test on their logarithms
-says whether two *campaigns* differ; that alone is not the question, because campaigns that measured
-the very same thing differ too (docs/measuring.md). So
+Each subject has the fastest run of each visit on either side. The fastest of all is its level, and
+how near to it other sweeps came is what one campaign knows of its uncertainty. That alone is not
+the question, because campaigns that measured the very same thing differ too (docs/measuring.md). So
 
 * the standard error also holds what one campaign cannot see of another (`CAMPAIGN_STD_PERCENT`),
-  and all that sweeps disagreed by where a machine did not hold still,
 * a change must stand out by itself (p corrected for the number of subjects) and relative to the
   control network, which moves with the machine; where machine or software differ, the control
   network moves with *them*, so the raw change decides, less sure by as much as a whole machine
@@ -150,9 +149,7 @@ def _record(pair: Pair, subjects: tuple[SubjectComparison, ...], guarded: bool) 
         second=second.side,
         differing=tuple(_all_differences(pair)),
         decided_by="raw and relative" if guarded else "raw",
-        control=change([control[1]], [control[0]], campaigns=2, unsteady_percent=_unsteady(pair))
-        if control
-        else None,
+        control=change([control[1]], [control[0]], campaigns=2) if control else None,
         subjects=subjects,
         only_in_first=tuple(name for name in first.stats if name not in second.stats),
         only_in_second=tuple(name for name in second.stats if name not in first.stats),
@@ -180,7 +177,7 @@ def _has_control(pair: Pair) -> bool:
     """Whether both sides ran one and the same control network."""
     first, second = pair
     same = first.conditions.get("control") == second.conditions.get("control")
-    return same and bool(first.control_ms) and bool(second.control_ms)
+    return same and min(len(first.control_ms), len(second.control_ms)) >= MIN_SWEEPS
 
 
 def _control(pair: Pair) -> tuple[Level, Level] | None:
@@ -194,10 +191,6 @@ def _control(pair: Pair) -> tuple[Level, Level] | None:
         for side in pair
     )
     return first, second
-
-
-def _unsteady(pair: Pair) -> list[float]:
-    return [side.unsteady_percent for side in pair]
 
 
 def _common(pair: Pair) -> list[str]:
@@ -232,15 +225,8 @@ def _subject(
         name=name,
         first_ms=first.stats[name].typical,
         second_ms=second.stats[name].typical,
-        raw=change(
-            [after], [before], campaigns=2, machine=not guarded, unsteady_percent=_unsteady(pair)
-        ),
-        relative=change(
-            [after, control[0]],
-            [before, control[1]],
-            campaigns=4,
-            unsteady_percent=_unsteady(pair),
-        )
+        raw=change([after], [before], campaigns=2, machine=not guarded),
+        relative=change([after, control[0]], [before, control[1]], campaigns=4)
         if control
         else None,
         p_adjusted=1.0,

@@ -170,8 +170,9 @@ def _unsteady_notes(latency: TargetsComparison | None) -> Iterator[str]:
         if percent:
             yield (
                 f"When {name} was benchmarked the machine did not hold still: sweeps apart in time "
-                f"disagree by {percent:.1f} %. Intervals of latencies are as much wider; benchmark "
-                "again on a quiet machine to resolve less."
+                f"disagree by {percent:.1f} %. Latencies are compared by the sweeps that were "
+                "spared, and a target that hardly any was spared on tells no change; benchmark "
+                "again on a quiet machine to resolve more."
             )
 
 

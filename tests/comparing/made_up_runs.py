@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.benchmark_record import BenchmarkRecord, TargetTiming
-from pipeline.comparing.levels import CAMPAIGN_STD_PERCENT
 from pipeline.comparing.runs import ComparedRun
 from pipeline.latency_stats import LatencyStats
 from pipeline.report import ReportInputs
 from pipeline.space import Architecture
+from tests.comparing.simulated import visits_ms
 from tests.report import made_up
 from tests.report.made_up_measuring import TARGET, steadiness
 
@@ -30,7 +30,12 @@ def whole_run() -> ReportInputs:
 
 
 def campaign(
-    seed: int, *, model: float = 1.0, machine: float = 1.0, other_machine: float = 1.0
+    seed: int,
+    *,
+    model: float = 1.0,
+    machine: float = 1.0,
+    other_machine: float = 1.0,
+    disturbed: float = 0.0,
 ) -> BenchmarkRecord:
     """A benchmark on two targets.
 
@@ -39,15 +44,14 @@ def campaign(
         model: By what the run's own model is slower.
         machine: By what everything is slower.
         other_machine: By what everything on the second target is, on top of that.
+        disturbed: Share of visits that something else ran beside.
     """
     rng = np.random.default_rng(seed)
     record = whole_run().benchmark
     assert record is not None
 
     def timed(stats: LatencyStats, factor: float) -> LatencyStats:
-        level = stats.typical * machine * factor
-        level *= np.exp(CAMPAIGN_STD_PERCENT / 100 * rng.standard_normal())
-        minima = level * np.exp(0.01 * rng.standard_normal(SWEEPS))
+        minima = visits_ms(rng, stats.typical * machine * factor, SWEEPS, disturbed=disturbed)
         moved = {"typical": float(min(minima)), "sweep_minima_ms": tuple(map(float, minima))}
         return stats.model_copy(update=moved)
 

@@ -15,7 +15,7 @@ from pipeline import cli
 from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult
 from pipeline.campaign import environment_of
 from pipeline.comparing import levels
-from pipeline.comparing.levels import CAMPAIGN_STD_PERCENT
+from pipeline.comparing.levels import level
 from pipeline.comparing.measurements import SIGNIFICANCE, ComparisonRecord, compare
 from pipeline.comparing.sides import ComparedSide, Measured, read_measured
 from pipeline.comparing.targets import TargetsComparison, compare_measured
@@ -28,6 +28,7 @@ from pipeline.latency_stats import LatencyStats, Visit
 from pipeline.measure import TimingProtocol
 from pipeline.space import Architecture, get_space
 from pipeline.workspace import table_to_write
+from tests.comparing.simulated import visits_ms
 
 TARGET = Target.parse("synthetic/onnxruntime-fp32-b1-t1")
 ENVIRONMENT = Environment(
@@ -43,7 +44,6 @@ ENVIRONMENT = Environment(
 ).model_dump(mode="json")
 LEVELS_MS = {f"subject{number}": 0.02 * 1.3**number for number in range(20)}
 SWEEPS = 12
-NOISE = 0.012
 UNCHANGED = "no change beyond noise"
 
 
@@ -70,16 +70,14 @@ def campaign(
     changed: Mapping[str, float] | None = None,
     machine: float = 1.0,
     control_moved: float = 1.0,
-    campaign_std: float = CAMPAIGN_STD_PERCENT / 100,
-    noise: float = NOISE,
+    noise: Mapping[str, float] | None = None,
     **conditions: Any,
 ) -> Measured:
     """A campaign as they are: noise within it, and levels that move by themselves between them."""
     rng = np.random.default_rng(seed)
 
     def minima(level_ms: float, count: int) -> np.ndarray:
-        moved = level_ms * machine * np.exp(campaign_std * rng.standard_normal())
-        return moved * np.exp(noise * rng.standard_normal(count))
+        return visits_ms(rng, machine * level_ms, count, **(noise or {}))
 
     found = {
         name: stats_of(minima(level * (changed or {}).get(name, 1.0), SWEEPS))
@@ -106,24 +104,55 @@ def other_environment(**fields: Any) -> dict[str, Any]:
     return {**ENVIRONMENT, **fields}
 
 
-def plain_welch(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_campaigns_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves only what a campaign knows of itself."""
     monkeypatch.setattr(levels, "CAMPAIGN_STD_PERCENT", 0.0)
 
 
-def test_without_what_is_known_beforehand_it_is_welchs_test(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_level_is_the_fastest_visit_give_or_take_what_the_next_two_say() -> None:
+    found = level([1.3, 1.02, 1.5, 1.0, 1.01])
+    assert found.log_ms == 0.0
+    assert found.variance == pytest.approx(np.log(1.02) ** 2)
+
+
+def test_a_level_that_not_even_three_visits_reached_is_not_known() -> None:
+    found = level([1.0, 1.01, 1.3, 1.4])
+    assert (found.log_ms, found.dof) == (0.0, np.inf)
+    assert found.variance == pytest.approx(np.log(1.4) ** 2 / 3)
+
+
+@given(
+    st.lists(st.floats(1.0, 2.0), min_size=3, max_size=20),
+    st.floats(1.0, 9.0),
+)
+def test_slow_visits_do_not_move_a_level_that_is_known(
+    minima_ms: list[float], slower: float
 ) -> None:
-    plain_welch(monkeypatch)
-    first, second = campaign(1), campaign(2, noise=3 * NOISE)
-    for subject in compare(first, second).subjects:
-        logs = [np.log(side.stats[subject.name].sweep_minima_ms) for side in (second, first)]
-        welch = distributions.ttest_ind(*logs, equal_var=False)
-        low, high = 100 * np.expm1(welch.confidence_interval(0.95))
-        assert subject.raw.p == pytest.approx(welch.pvalue)
-        assert (subject.raw.low_percent, subject.raw.high_percent) == pytest.approx((low, high))
-        assert subject.raw.percent == pytest.approx(
-            100 * np.expm1(np.diff(logs[::-1], axis=0).mean())
-        )
+    spared = [1.0, 1.005, 1.01]
+    busy = [slower * minimum for minimum in minima_ms]
+    quiet, disturbed = level(spared), level([*busy, *spared])
+    assert disturbed.log_ms == quiet.log_ms
+    assert disturbed.variance <= quiet.variance
+
+
+@pytest.mark.parametrize("disturbed", [0.0, 0.5])
+def test_levels_are_off_no_more_often_than_the_law_says(disturbed: float) -> None:
+    """Robson and Whitlock's, for three visits: beyond x times their spread in (1 + x)^-2 of all.
+
+    It is exact where visits are spread evenly near the floor, as some are.
+    """
+    rng = np.random.default_rng(0)
+    found = [
+        level(visits_ms(rng, 1.0, SWEEPS, campaign_std=0.0, disturbed=disturbed))
+        for _ in range(2000)
+    ]
+    off = np.array([it.log_ms / np.sqrt(it.variance) for it in found])
+    for times in (0.5, 1.0, 3.0):
+        assert np.mean(off > times) <= (1 + times) ** -2 + 0.01
+    even = [level(1 + 0.03 * rng.random(SWEEPS)) for _ in range(2000)]
+    off = np.array([it.log_ms / np.sqrt(it.variance) for it in even])
+    for times in (0.5, 1.0, 3.0):
+        assert np.mean(off > times) == pytest.approx((1 + times) ** -2, abs=0.03)
 
 
 def test_noise_raises_no_more_alarms_than_stated() -> None:
@@ -139,7 +168,7 @@ def test_noise_raises_no_more_alarms_than_stated() -> None:
     assert alarms <= distributions.binom.ppf(0.999, trials, SIGNIFICANCE)
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+def test_intervals_hold_the_truth_at_least_as_often_as_they_say() -> None:
     inside = [
         subject.raw.low_percent <= 3.0 <= subject.raw.high_percent
         for seed in range(60)
@@ -147,12 +176,12 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
             campaign(seed), campaign(seed + 5000, changed=dict.fromkeys(LEVELS_MS, 1.03))
         ).subjects
     ]
-    assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
+    assert np.mean(inside) >= 0.95
 
 
-def test_welchs_test_alone_would_cry_wolf(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_one_campaign_knows_would_cry_wolf(monkeypatch: pytest.MonkeyPatch) -> None:
     """Why campaigns' own movement is reckoned with: it is no part of what one campaign sees."""
-    plain_welch(monkeypatch)
+    one_campaigns_view(monkeypatch)
     alarms = [
         subject.raw.p < SIGNIFICANCE
         for seed in range(20)
@@ -181,8 +210,9 @@ def test_a_real_change_of_one_of_many_is_found(factor: float, verdict: str, shar
 
 def test_a_change_of_everything_but_the_control_network_is_found() -> None:
     changed = dict.fromkeys(LEVELS_MS, 1.05)
-    record = compare(campaign(1), campaign(2, changed=changed))
-    assert record.slower > 0.9 * len(LEVELS_MS)
+    records = [compare(campaign(s), campaign(s + 5000, changed=changed)) for s in range(20)]
+    assert sum(it.slower for it in records) > 0.8 * len(records) * len(LEVELS_MS)
+    record = records[0]
     assert record.mean_change_percent == pytest.approx(5, abs=0.7)
     assert record.control is not None
     assert record.control.low_percent < 0 < record.control.high_percent
@@ -210,8 +240,8 @@ def test_a_control_network_that_moved_alone_changes_nothing_else() -> None:
 def test_a_change_too_small_to_matter_is_none_however_sure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain_welch(monkeypatch)
-    still: dict[str, Any] = {"campaign_std": 0.0, "noise": 1e-4}
+    one_campaigns_view(monkeypatch)
+    still: dict[str, Any] = {"noise": {"campaign_std": 0.0, "noise": 1e-4}}
     small = campaign(2, changed=dict.fromkeys(LEVELS_MS, 1.008), **still)
     record = compare(campaign(1, **still), small)
     assert all(subject.p_adjusted < 1e-6 for subject in record.subjects)
