@@ -38,14 +38,15 @@ def answered(
         An answer for each question, in their order.
     """
     known = {_key(answer): answer for answer in _read(journal, kind)}
-    missing = [q for q in questions if q.model_dump_json() not in known]
+    # Numbered among all questions: one that was stopped finds its scratch folder again.
+    missing = {i: q for i, q in enumerate(questions) if q.model_dump_json() not in known}
     done = len(questions) - len(missing)
     # Fork would copy torch's threads in an unknown state.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(usable_cores(), mp_context=context) as pool:
         running = [
             pool.submit(_alone, work, question, journal.parent / "scratch" / f"{number}")
-            for number, question in enumerate(missing)
+            for number, question in missing.items()
         ]
         for future in as_completed(running):
             answer = future.result()
