@@ -181,7 +181,9 @@ def test_ended_in_the_middle_it_leaves_what_it_had(gpu_check, tmp_path, number):
         f"{STARTS_OTHERS}\ntime.sleep(60)\n"
     )
     code = (
-        f"import sys; sys.path.insert(0, {str(BENCHMARKS)!r})\n"
+        f"import signal, sys; sys.path.insert(0, {str(BENCHMARKS)!r})\n"
+        # Where tests run in the background, interrupts are ignored from birth.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import gpu_check\n"
         f"good = gpu_check.Part('good', '', 30, (sys.executable, '-c', {TELLS!r}))\n"
         f"command = (sys.executable, {str(tmp_path / 'slow.py')!r}, {mark!r})\n"
