@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,10 +50,14 @@ class _PublishedFile(BaseModel):
     models: dict[str, PublishedModel]
 
 
-@lru_cache(maxsize=1)
+@cache
+def _published_file() -> _PublishedFile:
+    return read_yaml(_PUBLISHED, _PublishedFile)
+
+
 def published_models() -> dict[str, PublishedModel]:
     """The paper's six models, smallest first."""
-    return read_yaml(_PUBLISHED, _PublishedFile).models
+    return _published_file().models
 
 
 def published(name: str, *, resolution: int | None = None, num_classes: int = 1000) -> Architecture:
@@ -72,7 +76,7 @@ def published(name: str, *, resolution: int | None = None, num_classes: int = 10
         raise UnknownNameError.of("published model", name, models)
     model = models[name]
     return Architecture(
-        space=read_yaml(_PUBLISHED, _PublishedFile).space,
+        space=_published_file().space,
         resolution=resolution or model.resolution,
         num_classes=num_classes,
         stages=model.stages,

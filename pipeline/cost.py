@@ -8,6 +8,7 @@ the same number; this package says MACs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from pipeline.encoding import Floats, Rows, SlotTable, totals
 from pipeline.operator_spec import OperatorSpec
@@ -27,11 +28,13 @@ class Cost:
     params: int
 
 
+@cache
 def operator_macs(spec: OperatorSpec) -> int:
     """MACs of one operator for one image."""
     return sum(conv.macs for conv in _convolutions(spec))
 
 
+@cache
 def operator_params(spec: OperatorSpec) -> int:
     """Learnable parameters of one operator: weights, biases, batch norm's scale and shift."""
     return sum(conv.params for conv in _convolutions(spec))
