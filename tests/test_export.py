@@ -26,7 +26,7 @@ from pipeline.export import (
 )
 from pipeline.export_cache import TimmNetwork, cached_network, export_all
 from pipeline.files import digest_of_file
-from pipeline.model_files import PROGRAM
+from pipeline.model_files import FP16, PROGRAM
 from pipeline.network import Network, build_network
 from pipeline.onnx_names import PLACE
 from pipeline.operator_spec import OperatorSpec, parse_key
@@ -379,7 +379,10 @@ def narrow_jobs() -> list[OperatorSpec]:
 
 def test_many_jobs_are_exported_by_several_processes(cache: Path) -> None:
     seen: list[tuple[int, int, str]] = []
-    folders = export_all(narrow_jobs(), batch=1, workers=2, progress=lambda *at: seen.append(at))
+    folders = export_all(
+        narrow_jobs(), batch=1, file=FP16, workers=2, progress=lambda *at: seen.append(at)
+    )
+    assert all((folder / FP16).is_file() for folder in folders)
     shapes = [dimensions(onnx.load(f / MODEL_FILE).graph.output[0]) for f in folders]
     assert shapes == [[1, width, 4, 4] for width in (8, 16, 24, 32)]
     assert [done for done, _, _ in seen] == [0, 1, 2, 3, 4]

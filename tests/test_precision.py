@@ -296,12 +296,6 @@ def test_the_cache_makes_the_file_that_is_asked_for(bench_dir: Path) -> None:
         cached_operator(spec, batch=3, file="model.int4.onnx")
 
 
-def test_several_processes_make_the_files(bench_dir: Path) -> None:
-    jobs = [parse_key(f"cn_k1_s1_i4_o{width}_r4") for width in (8, 16, 24)]
-    folders = export_all(jobs, batch=5, file=INT8_SYMMETRIC, workers=2)
-    assert all((folder / INT8_SYMMETRIC).is_file() for folder in folders)
-
-
 def test_equal_architectures_share_their_files(bench_dir: Path) -> None:
     architecture = published("cream-14", resolution=32, num_classes=5)
     folder = cached_network(architecture, batch=1, file=FP16)
