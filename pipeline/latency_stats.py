@@ -6,9 +6,9 @@ apart in time, because runs inside one burst share one moment of the machine.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -219,7 +219,7 @@ def percentile(runs: NDArray[np.float64], percent: int) -> tuple[float | None, f
     return float(np.percentile(runs, percent, method="higher")), float(runs[rank - 1])
 
 
-@functools.cache
+@cache
 def runs_needed(percent: int) -> int:
     """The least number of runs whose percentile has a bound; see `percentile`."""
     n = 2

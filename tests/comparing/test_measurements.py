@@ -168,7 +168,7 @@ def test_noise_raises_no_more_alarms_than_stated() -> None:
     assert alarms <= distributions.binom.ppf(0.999, trials, SIGNIFICANCE)
 
 
-def test_intervals_hold_the_truth_at_least_as_often_as_they_say() -> None:
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     inside = [
         subject.raw.low_percent <= 3.0 <= subject.raw.high_percent
         for seed in range(60)
@@ -176,7 +176,7 @@ def test_intervals_hold_the_truth_at_least_as_often_as_they_say() -> None:
             campaign(seed), campaign(seed + 5000, changed=dict.fromkeys(LEVELS_MS, 1.03))
         ).subjects
     ]
-    assert np.mean(inside) >= 0.95
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.02)
 
 
 def test_what_one_campaign_knows_would_cry_wolf(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +211,7 @@ def test_a_real_change_of_one_of_many_is_found(factor: float, verdict: str, shar
 def test_a_change_of_everything_but_the_control_network_is_found() -> None:
     changed = dict.fromkeys(LEVELS_MS, 1.05)
     records = [compare(campaign(s), campaign(s + 5000, changed=changed)) for s in range(20)]
-    assert sum(it.slower for it in records) > 0.8 * len(records) * len(LEVELS_MS)
+    assert sum(it.slower for it in records) > 0.9 * len(records) * len(LEVELS_MS)
     record = records[0]
     assert record.mean_change_percent == pytest.approx(5, abs=0.7)
     assert record.control is not None
