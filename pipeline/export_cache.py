@@ -36,7 +36,7 @@ from pipeline.space import Architecture
 from pipeline.workspace import cache_dir
 
 # Raised whenever the same inputs begin to give other files.
-_FORMAT = 1
+_FORMAT = 2
 _EXPORTERS = ("torch", "onnxscript", "timm")
 _FEW = 2
 

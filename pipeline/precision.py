@@ -26,8 +26,15 @@ Ranges are the least and greatest value on the calibration images. On a trained 
 outputs nearer to fp32's (6 % off, root mean square) than cutting off the outermost tenth (45 %) or
 fiftieth (12 %) of the images, or their mean (61 %).
 
-Weights have eight bits whatever the CPU: a file is for more than the machine it was made on. On one
-without VNNI instructions sums of int8 products may saturate.
+Weights keep to seven bits, -64 to 64. x86 CPUs without VNNI instructions add two products of int8
+into 16 bits, and two of 255 x 127 do not fit: they answered otherwise than others from the same
+file. Two of 255 x 64 fit, so every CPU answers alike. ONNX Runtime's kernels for either kind of
+CPU on nine networks of the demo's space, trained on Fashion-MNIST at 32 pixels, 1,000 images:
+
+    weights      loses against fp32    same class as the ONNX standard's arithmetic
+                 (mean of nine)        with VNNI          without
+    eight bits   0.1 points            0.999 to 1.000     0.950 to 0.971
+    seven bits   0.3 points            0.997 to 1.000     0.997 to 1.000
 """
 
 from __future__ import annotations
@@ -205,7 +212,7 @@ def _quantised(
         quantizer = QDQQuantizer(
             model,
             per_channel=True,
-            reduce_range=False,
+            reduce_range=True,  # of weights: nothing else is asked with it
             weight_qType=TensorProto.INT8,
             activation_qType=activations,
             tensors_range=TensorsData(CalibrationMethod.MinMax, dict(ranges)),

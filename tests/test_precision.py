@@ -175,6 +175,18 @@ def test_the_flavours_of_int8_are_what_their_engines_take(folder: Path) -> None:
             assert biases
 
 
+@pytest.mark.parametrize("file", [INT8, INT8_SYMMETRIC])
+def test_no_two_products_saturate_where_a_cpu_adds_them_in_16_bits(folder: Path, file: str) -> None:
+    graph = onnx.load(make_file(folder, file, noise(4))).graph
+    tensors = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    weights = [tensors[n.input[0]] for n in graph.node if n.input[0] in tensors]
+    greatest = [abs(w.astype(int)).max() for w in weights if w.dtype == np.int8 and w.ndim > 1]
+    assert len(greatest) == sum(node.op_type in ("Conv", "Gemm") for node in graph.node) > 40
+    assert 2 * 255 * max(greatest) <= np.iinfo(np.int16).max
+    # And no bit more is given away than that takes.
+    assert min(greatest) >= 63
+
+
 @pytest.mark.parametrize("file", MADE)
 def test_the_same_images_give_the_same_bytes_without_a_word(
     folder: Path,

@@ -22,6 +22,7 @@ from pipeline.export import check_parity, measure_parity
 from pipeline.files import digest_of, digest_of_file, storage_errors, write_atomic, write_record
 from pipeline.model_files import FP32, KINDS
 from pipeline.network import build_network, load_checkpoint
+from pipeline.onnx_classifier import BY_THE_STANDARD
 from pipeline.progress import Progress, silent
 from pipeline.records import ExportedModel, RetrainRecord
 from pipeline.report import ReportInputs, summarise
@@ -91,9 +92,9 @@ def _compute(
     tolerances: dict[str, Tolerance] = {}
     for file in bundled(exported):
         path, precision = folder / file.file, KINDS[file.file].precision
-        found = answers(path, judging)
-        logits[file.file] = found[: len(kept)]
-        tolerances[file.file] = tolerance(path, judging, found, how, precision=precision)
+        said = answers(path, judging, BY_THE_STANDARD)
+        logits[file.file] = said[: len(kept)]
+        tolerances[file.file] = tolerance(path, judging, said, how, precision=precision)
     form = timm_form(exported.architecture)
     network = build_network(exported.architecture, seed=0)
     load_checkpoint(network, run / "retrain" / trained.checkpoint)

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from pipeline.bundle import infer
-from pipeline.bundle.answers import OTHERS, answers
+from pipeline.bundle.answers import AS_DEVICES_DO, answers
 from pipeline.bundle.tolerance import tolerance
 from pipeline.dataset_record import Preprocessing
+from pipeline.errors import ExportError
+from pipeline.onnx_classifier import BY_THE_STANDARD
 from pipeline.training.photo import photo_preprocessing
 from tests.bundle.conftest import Made
 
@@ -59,8 +61,26 @@ def with_weights_scaled(source: Path, by: float, into: Path) -> Path:
 
 @pytest.mark.parametrize("file", FILES)
 def test_other_kernels_pass(bundle: Made, file: str) -> None:
-    for setting in OTHERS:
+    for setting in AS_DEVICES_DO:
         assert passes(bundle, file, answers(bundle.folder / file, kept_inputs(bundle), setting))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_what_is_kept_is_what_the_file_says(bundle: Made, file: str) -> None:
+    with np.load(bundle.folder / bundle.card.vectors.file) as kept:
+        said = answers(bundle.folder / file, kept["inputs"], BY_THE_STANDARD)
+        np.testing.assert_allclose(kept[file], said, atol=1e-5)
+
+
+def test_kernels_that_are_wrong_are_no_measure(bundle: Made) -> None:
+    """As where a machine loses what a register held: logits are those of other classes."""
+    path, inputs = bundle.folder / "model.int8.onnx", kept_inputs(bundle)
+    said = answers(path, inputs, BY_THE_STANDARD)
+    how = bundle.card.preprocessing
+    assert tolerance(path, inputs, said, how, precision="int8").max_rms < 0.5
+    with pytest.raises(ExportError, match="computes it wrongly on this machine") as caught:
+        tolerance(path, inputs, np.roll(said, 1, axis=1), how, precision="int8")
+    assert "another CPU" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("by", [0.0, 1.5])
@@ -92,7 +112,7 @@ def test_swapped_colours_are_caught(bundle: Made, file: str) -> None:
     images = coloured(how, 48)
     path = bundle.folder / file
     (precision,) = (it.precision for it in bundle.card.files if it.file == file)
-    expected = answers(path, images)
+    expected = answers(path, images, BY_THE_STANDARD)
     allowed = tolerance(path, images, expected, how, precision=precision).max_rms
     first, expected = images[:16], expected[:16]
     assert infer.judge(file, answers(path, first), expected, allowed)["ok"]
