@@ -6,17 +6,24 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from pipeline import trtexec
 from pipeline.architecture_file import published, published_models
 from pipeline.bench import Course
-from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult, DeviceTiming, TargetTiming
+from pipeline.benchmark_record import (
+    BenchmarkRecord,
+    BenchmarkResult,
+    DeviceTiming,
+    EngineAnswers,
+    TargetTiming,
+)
 from pipeline.campaign import CONTROL_NETWORK, Campaign, run_campaigns
 from pipeline.cost import architecture_cost
 from pipeline.device import Target
+from pipeline.engine_answers import Exam, examine
 from pipeline.engines import engine_environment
 from pipeline.errors import MeasurementError, UsageError
 from pipeline.export import RANDOM_SEED
@@ -64,19 +71,22 @@ def benchmark(
     *,
     protocol: TimingProtocol,
     folder: Path,
+    exam: Exam | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> BenchmarkRecord:
     """Times models interleaved with each other and with the control network, over all targets.
 
-    Then each model that is no reference is profiled by blocks, in a run of its own, where its
-    runtime can.
+    Then each model that is no reference is asked what it answers, and profiled by blocks, in runs
+    of their own, where its runtime can. Times of an engine that answers wrongly are not told.
 
     Args:
         groups: The models, of distinct names, by target; the first target is the main one.
         protocol: How they are timed.
         folder: Where each visit is kept, a journal a target; a benchmark that was killed goes on
             there.
+        exam: What engines are asked of models that are no references; None to ask nothing, where
+            weights are random.
         seed: Decides the order of visits.
         progress: Told after each visit.
 
@@ -84,7 +94,9 @@ def benchmark(
         UsageError: Two models have the same name, or two targets are the same.
         UnavailableError: The first target cannot be measured here; another is a row with its
             reason.
-        MeasurementError: No model could be measured on the first target.
+        MeasurementError: No model could be measured on the first target, or a process died when
+            it was asked or profiled.
+        ExportError: A model's file does not run.
         StorageError: A file cannot be written; what was measured is kept.
     """
     start = time.monotonic()
@@ -104,6 +116,10 @@ def benchmark(
     main = next(iter(campaigns.values()))
     if main.control is None:
         raise MeasurementError("; ".join(dict.fromkeys(main.failed.values())))
+    answers: dict[Target, dict[str, EngineAnswers]] = {}
+    for target, found in campaigns.items():
+        answers[target] = _examined(target, groups[target], found, exam, progress) if exam else {}
+        campaigns[target] = _without_wrong(target, found, answers[target])
     layers = {
         target: _layers(target, groups[target], found, progress)
         for target, found in campaigns.items()
@@ -112,7 +128,13 @@ def benchmark(
         _write_for_trtexec(folder, target, found, layers[target])
     return BenchmarkRecord(
         results=tuple(
-            _result(subject, target, campaigns[target], layers[target].get(subject.name))
+            _result(
+                subject,
+                target,
+                campaigns[target],
+                layers[target].get(subject.name),
+                answers[target].get(subject.name),
+            )
             for target, subjects in groups.items()
             for subject in subjects
         ),
@@ -144,6 +166,41 @@ def _course(target: Target, subjects: Sequence[BenchmarkSubject], folder: Path) 
         {subject.name: subject.model for subject in subjects},
         control,
         folder / f"visits-{where}.jsonl",
+    )
+
+
+def _examined(
+    target: Target,
+    subjects: Sequence[BenchmarkSubject],
+    found: Campaign,
+    exam: Exam,
+    progress: Progress,
+) -> dict[str, EngineAnswers]:
+    """What the engine answers for each model that is no reference and could be timed."""
+    asked = [it for it in subjects if not it.is_reference and it.name in found.stats]
+    answers = {}
+    for number, subject in enumerate(asked, start=1):
+        answers[subject.name] = examine(target, subject.name, subject.model, exam)
+        progress(number, len(asked), f"answers of {subject.name}")
+    return answers
+
+
+def _without_wrong(
+    target: Target, found: Campaign, answers: Mapping[str, EngineAnswers]
+) -> Campaign:
+    """A campaign in which models that were answered for wrongly count as failed."""
+    wrong = {
+        name: f"{target.runtime} computes it wrongly on this machine: "
+        f"{it.accuracy_percent:.1f} % top-1 where its file says {it.file_accuracy_percent:.1f} % "
+        f"({it.images} images of search-validation)"
+        for name, it in answers.items()
+        if it.wrong
+    }
+    return replace(
+        found,
+        stats={name: stats for name, stats in found.stats.items() if name not in wrong},
+        visits={name: visits for name, visits in found.visits.items() if name not in wrong},
+        failed={**found.failed, **wrong},
     )
 
 
@@ -214,7 +271,11 @@ def random_subject(
 
 
 def _result(
-    subject: BenchmarkSubject, target: Target, campaign: Campaign, layers: LayerTimes | None
+    subject: BenchmarkSubject,
+    target: Target,
+    campaign: Campaign,
+    layers: LayerTimes | None,
+    answers: EngineAnswers | None,
 ) -> BenchmarkResult:
     cost = architecture_cost(subject.architecture) if subject.architecture else None
     stats = campaign.stats.get(subject.name)
@@ -235,6 +296,7 @@ def _result(
         device=_device_timing(visits, campaign.transfers.get(subject.name)),
         notes=(*subject.notes, *campaign.notes.get(subject.name, ())),
         layers_ms=layers.by_place_ms if layers else {},
+        answers=answers,
         error=campaign.failed.get(subject.name),
     )
 

@@ -41,6 +41,24 @@ class DeviceTiming(Record):
     warnings: tuple[str, ...] = ()
 
 
+class EngineAnswers(Record):
+    """What an engine answered beside what the file that it runs says.
+
+    Attributes:
+        images: Of search-validation.
+        accuracy_percent: Top-1 as the engine answers.
+        file_accuracy_percent: The same as the file says by the ONNX standard's arithmetic.
+        agreement: Share of the images with the same top class, 0 to 1.
+        wrong: Whether the engine loses more than is allowed, and more than chance explains.
+    """
+
+    images: int
+    accuracy_percent: float
+    file_accuracy_percent: float
+    agreement: float
+    wrong: bool
+
+
 class BenchmarkResult(Record):
     """A model timed on a target, or the reason why it was not.
 
@@ -54,6 +72,7 @@ class BenchmarkResult(Record):
         notes: What a reader of the times must know.
         layers_ms: A profiled run's time by block, in network order, in a run of its own; under the
             empty name what belongs to no block. Empty where the runtime does not tell.
+        answers: What its engine answered; None where it was not asked.
         error: Why there is no result; then `latency_ms` is None.
     """
 
@@ -72,6 +91,7 @@ class BenchmarkResult(Record):
     device: DeviceTiming | None = None
     notes: tuple[str, ...] = ()
     layers_ms: dict[str, float] = Field(default_factory=dict)
+    answers: EngineAnswers | None = None
     error: str | None = None
 
     @property

@@ -3,9 +3,9 @@
 `model.onnx` is made first; the others are made of the same network and judged against it. A file in
 less precision whose accuracy falls too far is refused: nobody should find that out on the device.
 
-An int8 file is judged by the ONNX standard's arithmetic, and not by what this machine's kernels make
-of it: kernels differ between CPUs, and some are wrong. Whether an engine computes a file as the
-standard says is asked where the engine is timed (`pipeline.engine_answers`).
+An int8 file is judged by the ONNX standard's arithmetic, and not by what this machine's kernels
+make of it: kernels differ between CPUs, and some are wrong. Whether an engine computes a file as
+the standard says is asked where the engine is timed (`pipeline.engine_answers`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.export import export_network
 from pipeline.files import digest_of_file, storage_errors
 from pipeline.model_files import FP32, KINDS, PROGRAM
 from pipeline.network import Network
-from pipeline.onnx_classifier import AS_FAST_AS_IT_CAN, BY_THE_STANDARD, OnnxClassifier
+from pipeline.onnx_classifier import OnnxClassifier, reference_classifier
 from pipeline.precision import Images, make_file
 from pipeline.records import ExportedFile
 from pipeline.training.image_data import Batch, ImageData, Split
@@ -86,12 +86,14 @@ def describe_files(
     if data is not None:
         threads = torch.get_num_threads()
         classifiers = {
-            file: OnnxClassifier(folder / file, threads=threads, optimisation=_arithmetic(file))
+            file: reference_classifier(folder / file, threads=threads)
             for file in files
             if file != PROGRAM
         }
-        found = _judge(classifiers, _first(data, "search-validation", images), data.record.name)
-        tested = _judge(classifiers, _first(data, "test", images), data.record.name)
+        found = _judge(
+            classifiers, first_batches(data, "search-validation", images), data.record.name
+        )
+        tested = _judge(classifiers, first_batches(data, "test", images), data.record.name)
     described = []
     for file in files:
         with storage_errors(folder / file):
@@ -147,17 +149,23 @@ def check_accuracy(
             )
 
 
-def _arithmetic(file: str) -> str:
-    return BY_THE_STANDARD if KINDS[file].precision == "int8" else AS_FAST_AS_IT_CAN
-
-
 class _Found(NamedTuple):
     accuracy_percent: float
     agreement: float
     images: int
 
 
-def _first(data: ImageData, split: Split, most: int | None) -> Iterator[Batch]:
+def first_batches(data: ImageData, split: Split, most: int | None) -> Iterator[Batch]:
+    """The first images of a split with their classes.
+
+    Args:
+        data: At the network's input size.
+        split: Which.
+        most: Of all batches together; None for all.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
     missing = most
     for images, labels in data.batches(split, _BATCH):
         if missing is not None:

@@ -8,12 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ExportError
+from pipeline.model_files import KINDS
 
 # As the ONNX standard defines a file: each node by itself, none fused, laid out anew or computed in
 # int8. No kernel for int8 has a part in it, so its answers are the file's own, whatever the CPU.
 BY_THE_STANDARD = "ORT_DISABLE_ALL"
 AS_FAST_AS_IT_CAN = "ORT_ENABLE_ALL"
 _BATCH = 32
+
+
+def reference_classifier(path: Path, *, threads: int = 0) -> OnnxClassifier:
+    """A file's own answers: in int8 by the standard's arithmetic, else as fast as it can.
+
+    Args:
+        path: The file, named as `pipeline.model_files` names it.
+        threads: To compute on; 0 for all cores.
+
+    Raises:
+        ExportError: ONNX Runtime refuses the file.
+    """
+    int8 = KINDS[path.name].precision == "int8"
+    optimisation = BY_THE_STANDARD if int8 else AS_FAST_AS_IT_CAN
+    return OnnxClassifier(path, threads=threads, optimisation=optimisation)
 
 
 class OnnxClassifier:

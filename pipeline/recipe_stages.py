@@ -38,7 +38,11 @@ from pipeline.training.settings import HYPERNETWORK
 from pipeline.workspace import table_to_write
 
 if TYPE_CHECKING:
+    from pipeline.engine_answers import Exam
     from pipeline.report import ReportInputs
+
+# Enough to see an engine that is wrong; how accurate the file is was measured on more.
+_EXAM_IMAGES = 256
 
 
 def stages() -> tuple[Stage, ...]:
@@ -329,8 +333,24 @@ def _benchmark(context: StageContext) -> BenchmarkRecord:
         groups,
         protocol=recipe.benchmark.protocol,
         folder=context.folder,
+        exam=_exam(recipe, network.resolution),
         seed=recipe.seed,
         progress=context.progress("benchmarking"),
+    )
+
+
+def _exam(recipe: Recipe, resolution: int) -> Exam:
+    import numpy as np
+
+    from pipeline.engine_answers import Exam
+    from pipeline.exported_files import first_batches
+
+    data = open_data(recipe).at(resolution)
+    batches = list(first_batches(data, "search-validation", _EXAM_IMAGES))
+    return Exam(
+        images=np.concatenate([images.cpu().contiguous().numpy() for images, _ in batches]),
+        labels=np.concatenate([labels.cpu().numpy() for _, labels in batches]),
+        max_drop_percent=recipe.export.max_accuracy_drop_percent,
     )
 
 

@@ -299,8 +299,8 @@ class ExportedFile(Record):
     Attributes:
         file: Name of the file, beside the model's `onnx`.
         title: What kind of file it is, in words.
-        accuracy_percent: Top-1 on search-validation, of int8 by the ONNX standard's arithmetic; None
-            where there were no images, and for files that are not ONNX.
+        accuracy_percent: Top-1 on search-validation, of int8 by the ONNX standard's arithmetic;
+            None where there were no images, and for files that are not ONNX.
         test_accuracy_percent: The same on test, reported and never used to decide.
         agreement: Share of the images of search-validation with the same top class as in fp32, 0 to
             1.

@@ -88,9 +88,11 @@ def _side_by_side(results: Sequence[BenchmarkResult]) -> Iterator[Block]:
     main = results[0]
     table = Table(
         f"The chosen network on {len(results)} targets, timed in turn in one measurement. Images a"
-        " second are those of calls one after the other.",
+        " second are those of calls one after the other."
+        f"{_asked(results)}",
         columns("Where", "Computes as", "#Latency", f"#Against {_setting(main)}",
-                "#Images a second", "#Predicted", "#Error", "#Scatter", "#Timed runs", "~Failure"),
+                "#Images a second", "#Answers as its file", "#Predicted", "#Error", "#Scatter",
+                "#Timed runs", "~Failure"),
         tuple(_row(result, main) for result in results),
     )  # fmt: skip
     bars = [
@@ -110,7 +112,8 @@ def _row(result: BenchmarkResult, main: BenchmarkResult) -> tuple[Cell, ...]:
     stats, guess, rate = result.latency_ms, result.predicted_ms, result.images_per_second
     name = Cell(result.target, code=True)
     if stats is None or rate is None:
-        return (name, *[none] * 8, Cell(result.error or "not timed", tone="bad"))
+        reason = Cell(result.error or "not timed", tone="bad")
+        return (name, *[none] * 4, _agreement(result), *[none] * 4, reason)
     ratio = stats.typical / main.latency_ms.typical if main.latency_ms else None
     error = 100 * (guess.typical / stats.typical - 1) if guess else None
     return (
@@ -119,12 +122,30 @@ def _row(result: BenchmarkResult, main: BenchmarkResult) -> tuple[Cell, ...]:
         Cell(plus_minus(stats.typical, stats.std, "ms"), stats.typical),
         none if ratio is None else Cell(f"{ratio:.2f} ×", ratio),
         Cell(integer(round(rate)), rate),
+        _agreement(result),
         Cell(plus_minus(guess.typical, guess.std, "ms"), guess.typical) if guess else none,
         none if error is None else Cell(signed_percent(error), error),
         Cell(percent(100 * stats.cov), stats.cov),
         Cell(integer(stats.n), stats.n),
         Cell(""),
     )
+
+
+def _asked(results: Sequence[BenchmarkResult]) -> str:
+    images = next((result.answers.images for result in results if result.answers), None)
+    if images is None:
+        return ""
+    return (
+        f" Each engine was asked for {integer(images)} images of search-validation: how many get"
+        " the same class as by the file it runs, in the ONNX standard's arithmetic."
+    )
+
+
+def _agreement(result: BenchmarkResult) -> Cell:
+    if result.answers is None:
+        return Cell("–")
+    share = result.answers.agreement
+    return Cell(percent(100 * share, 1), share, tone="bad" if result.answers.wrong else "")
 
 
 def _device_table(timed: Sequence[tuple[BenchmarkResult, DeviceTiming]]) -> Table:
