@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.architecture_file import published, published_models
 from pipeline.benchmark import (
@@ -20,16 +22,20 @@ from pipeline.benchmark_record import BenchmarkRecord
 from pipeline.campaign import Campaign
 from pipeline.cost import architecture_cost
 from pipeline.device import Target
+from pipeline.engine_answers import Exam
 from pipeline.errors import MeasurementError, UnknownNameError, UsageError
 from pipeline.export_cache import cached_operator
 from pipeline.gpu_state import GpuState
 from pipeline.journal import read_journal
 from pipeline.latency_stats import Visit, reduce_visits
 from pipeline.machine_state import MachineState
+from pipeline.model_files import INT8
+from pipeline.onnx_classifier import reference_classifier
 from pipeline.operator_spec import parse_key
 from pipeline.records import LatencyPrediction
 from pipeline.runtimes import REST, LayerTimes, TransferTime
 from pipeline.space import Architecture, get_space
+from pipeline.worker import MeasuringProcess
 from tests.tiny import CLASSES, QUICK, RESOLUTION, TARGET, networks
 
 pytestmark = pytest.mark.usefixtures("bench_dir")
@@ -256,6 +262,49 @@ def test_one_model_on_several_targets_is_timed_in_turn() -> None:
     assert away.latency_ms is None
     assert "is on another-board" in (away.error or "")
     assert not list(FOLDER.glob("*.json"))  # a CPU has no clock of its own
+
+
+def test_an_engine_that_answers_wrongly_is_a_row_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = MeasuringProcess.answers
+
+    def answers(
+        process: MeasuringProcess, key: str, images: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """In int8 as of a machine that loses what a register held."""
+        found = real(process, key, images)
+        return -found if process.target.precision == "int8" else found
+
+    monkeypatch.setattr(MeasuringProcess, "answers", answers)
+    int8 = TARGET.model_copy(update={"precision": "int8"})
+    network = networks()[0]
+    images = np.random.default_rng(0).standard_normal((24, 3, RESOLUTION, RESOLUTION))
+    subject = random_subject(network, int8)
+    labels = reference_classifier(subject.model / INT8)(images.astype(np.float32)).argmax(axis=1)
+    record = benchmark(
+        {
+            TARGET: [
+                random_subject(network, TARGET),
+                reference_subject("cream-14", RESOLUTION, CLASSES, TARGET),
+            ],
+            int8: [subject],
+        },
+        protocol=QUICK,
+        folder=FOLDER,
+        exam=Exam(images.astype(np.float32), labels, 20.0),
+    )
+    fp32, reference, wrong = record.results
+    assert fp32.answers is not None
+    assert (fp32.error, fp32.answers.images, fp32.answers.agreement) == (None, 24, 1.0)
+    assert (reference.error, reference.answers) == (None, None)
+    assert wrong.answers is not None
+    assert wrong.answers.wrong
+    assert (wrong.latency_ms, wrong.n, wrong.samples_ms, wrong.layers_ms) == (None, 0, (), {})
+    assert wrong.error == (
+        f"onnxruntime computes it wrongly on this machine: {wrong.answers.accuracy_percent:.1f} % "
+        "top-1 where its file says 100.0 % (24 images of search-validation)"
+    )
 
 
 def test_one_target_under_two_names_is_refused() -> None:

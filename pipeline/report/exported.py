@@ -15,8 +15,9 @@ def files_table(model: ExportedModel) -> Table:
     words = "The files of the exported model"
     if images is not None:
         words += (
-            f", run by ONNX Runtime on the CPU: on {integer(images)} images of search-validation, "
-            "which decide whether a file is accurate enough, and on test, which decides nothing"
+            f", int8 by the ONNX standard's arithmetic, which no CPU's kernels have a part in: on "
+            f"{integer(images)} images of search-validation, which decide whether a file is "
+            "accurate enough, and on test, which decides nothing"
         )
     if model.calibration_images is not None:
         words += (

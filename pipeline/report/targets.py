@@ -25,6 +25,9 @@ def target_blocks(inputs: ReportInputs, summary: Summary) -> Iterator[Block]:
         return
     if len(results) > 1:
         yield from _side_by_side(results)
+    elif results[0].answers:
+        same = percent(100 * results[0].answers.agreement, 1)
+        yield Text(f"{_asked(results).strip()} {same} of them do.", "muted")
     yield from (
         Text(f"{result.target}: {words}", "muted") for result in results for words in result.notes
     )

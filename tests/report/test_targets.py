@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult, DeviceTiming, TargetTiming
+from pipeline.benchmark_record import (
+    BenchmarkRecord,
+    BenchmarkResult,
+    DeviceTiming,
+    EngineAnswers,
+    TargetTiming,
+)
 from pipeline.report import ReportInputs
 from pipeline.report.markdown import render_markdown
 from pipeline.report.summary import summarise
@@ -16,6 +22,17 @@ from tests.report.reading import Element, plain, read_html, render, words
 INT8 = "host/onnxruntime-int8-b1-t1"
 GPU = "host/tensorrt-fp16-b8"
 BROKEN = "host/openvino-fp32-b1-t1"
+WRONG = "host/openvino-int8-b1-t1"
+
+
+def answered(agreement: float) -> EngineAnswers:
+    return EngineAnswers(
+        images=256,
+        accuracy_percent=86 * agreement,
+        file_accuracy_percent=86,
+        agreement=agreement,
+        wrong=agreement < 0.9,
+    )
 
 
 def rows_of(table: Element) -> list[list[str]]:
@@ -35,7 +52,7 @@ def table_with(page: Element, section: str, caption: str) -> Element:
 
 @pytest.fixture(scope="module")
 def several() -> ReportInputs:
-    """The chosen network on four targets: one with a clock of its own, one that failed."""
+    """The chosen network on five targets: one has its own clock, one failed, one is wrong."""
     inputs, rng = made_up.inputs(), np.random.default_rng(3)
     assert inputs.benchmark is not None
     chosen, *others = inputs.benchmark.results
@@ -67,11 +84,14 @@ def several() -> ReportInputs:
     record = inputs.benchmark.model_copy(
         update={
             "results": (
-                chosen.model_copy(update={"layers_ms": {**layers, REST: 0.02}}),
+                chosen.model_copy(
+                    update={"layers_ms": {**layers, REST: 0.02}, "answers": answered(1.0)}
+                ),
                 *others,
                 on(INT8, 0.5235, precision_as_built="fp32+int8", layers_ms={**layers, REST: 0.05}),
                 on(GPU, 0.1, precision_as_built="fp16", device=device, notes=("no CUDA graph",)),
                 on(BROKEN, None, error="openvino is not installed", precision_as_built=None),
+                on(WRONG, None, error="openvino computes it wrongly", answers=answered(0.475)),
             ),
             "others": {
                 name: TargetTiming(
@@ -92,13 +112,29 @@ def page(several: ReportInputs) -> Element:
 
 
 def test_the_chosen_network_stands_on_each_target(page: Element) -> None:
-    rows = rows_of(table_with(page, "benchmark", "on 4 targets"))
-    assert [row[0] for row in rows] == [made_up.TARGET, INT8, GPU, BROKEN]
-    assert [row[1] for row in rows] == ["fp32", "fp32+int8", "fp16", "–"]
-    assert [row[3] for row in rows] == ["1.00 ×", "1.50 ×", "0.29 ×", "–"]
+    rows = rows_of(table_with(page, "benchmark", "on 5 targets"))
+    assert [row[0] for row in rows] == [made_up.TARGET, INT8, GPU, BROKEN, WRONG]
+    assert [row[1] for row in rows] == ["fp32", "fp32+int8", "fp16", "–", "–"]
+    assert [row[3] for row in rows] == ["1.00 ×", "1.50 ×", "0.29 ×", "–", "–"]
     assert rows[0][4] == "2 865"
     assert rows[2][4] == "80 000"  # eight images a call
-    assert rows[3][-1] == "openvino is not installed"
+    assert [row[-1] for row in rows[3:]] == [
+        "openvino is not installed",
+        "openvino computes it wrongly",
+    ]
+
+
+def test_what_each_engine_answers_stands_beside_its_times(page: Element) -> None:
+    table = table_with(page, "benchmark", "on 5 targets")
+    assert "asked for 256 images of search-validation" in plain(table.all("caption")[0].words)
+    assert [row[5] for row in rows_of(table)] == ["100.0 %", "–", "–", "–", "47.5 %"]
+
+
+def test_a_single_engine_is_asked_too(several: ReportInputs) -> None:
+    assert several.benchmark is not None
+    alone = several.benchmark.model_copy(update={"results": several.benchmark.results[:1]})
+    found = read_html(render(several.model_copy(update={"benchmark": alone})))
+    assert "100.0 % of them do" in words(found, "benchmark")
 
 
 def test_a_device_tells_its_own_times(page: Element) -> None:
@@ -149,7 +185,7 @@ def test_a_single_target_is_not_set_beside_itself(page: Element) -> None:
 
 def test_the_short_report_tells_of_all_targets(several: ReportInputs) -> None:
     text = render_markdown(several, summarise(several))
-    for name in (INT8, GPU, BROKEN):
+    for name in (INT8, GPU, BROKEN, WRONG):
         assert name.replace("_", r"\_") in text or name in text
 
 
@@ -157,4 +193,4 @@ def test_the_record_comes_back_as_it_was_written(several: ReportInputs) -> None:
     assert several.benchmark is not None
     again = BenchmarkRecord.model_validate_json(several.benchmark.model_dump_json())
     assert again == several.benchmark
-    assert again.targets == (made_up.TARGET, INT8, GPU, BROKEN)
+    assert again.targets == (made_up.TARGET, INT8, GPU, BROKEN, WRONG)
