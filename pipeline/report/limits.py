@@ -89,6 +89,9 @@ def _latency_check(
     if benchmarked is not None and benchmarked.latency_ms is not None:
         measured, by = benchmarked.latency_ms, "benchmark"
         predicted = predicted or benchmarked.predicted_ms
+    elif benchmarked is not None and answers_wrongly(benchmarked):
+        # Verification timed the same engine, which answers as wrongly.
+        measured = None
     return _check(
         "latency",
         target,
@@ -130,6 +133,11 @@ def _check(
             "close": room is not None and std is not None and abs(room) < CLOSE * std,
         }
     )
+
+
+def answers_wrongly(result: BenchmarkResult) -> bool:
+    """Whether the engine that ran a model does not compute what its file says."""
+    return result.answers is not None and result.answers.wrong
 
 
 def candidate_of(inputs: ReportInputs, architecture: Architecture) -> Candidate | None:

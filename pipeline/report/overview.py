@@ -29,7 +29,7 @@ from pipeline.report.formatting import (
     tiny,
 )
 from pipeline.report.inputs import ReportInputs, StageName
-from pipeline.report.limits import LimitCheck
+from pipeline.report.limits import LimitCheck, answers_wrongly, benchmark_of
 from pipeline.report.missing import missing
 from pipeline.report.summary import Summary, chosen_architecture, winner_index
 from pipeline.report.timing import unsteady_words
@@ -69,6 +69,10 @@ def _reservations(inputs: ReportInputs, summary: Summary) -> list[str]:
                 f"The margin on {check.target} is smaller than twice the uncertainty of the"
                 " measurement: another measurement may decide the other way."
             )
+        chosen, target = summary.architecture, check.target
+        benchmarked = benchmark_of(inputs, chosen, target) if chosen and target else None
+        if benchmarked and answers_wrongly(benchmarked):
+            words.append(f"{target} is given no latency: {benchmarked.error}.")
         if check.measured_by == "verify" and inputs.benchmark is not None:
             words.append(
                 f"The benchmark holds no result of the chosen network on {check.target}; the"

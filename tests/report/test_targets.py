@@ -137,6 +137,28 @@ def test_a_single_engine_is_asked_too(several: ReportInputs) -> None:
     assert "100.0 % of them do" in words(found, "benchmark")
 
 
+def test_a_limit_is_not_met_by_an_engine_that_answers_wrongly(several: ReportInputs) -> None:
+    assert several.benchmark is not None
+    first, *others = several.benchmark.results
+    assert summarise(several).verdict == "met"
+    why = "onnxruntime computes it wrongly on this machine"
+    wrong = first.model_copy(
+        update={"latency_ms": None, "answers": answered(0.45), "error": why, "samples_ms": ()}
+    )
+    record = several.benchmark.model_copy(update={"results": (wrong, *others)})
+    inputs = several.model_copy(update={"benchmark": record})
+    summary = summarise(inputs)
+    (latency,) = (check for check in summary.limits if check.quantity == "latency")
+    # Verification had a time for it, of the same engine.
+    assert latency.verified_ms is not None
+    assert (latency.verdict, latency.value) == ("not measured", None)
+    assert summary.verdict == "not measured"
+    assert summary.measured_ms is None
+    words_of_page = words(read_html(render(inputs)), "verdict")
+    assert f"{made_up.TARGET} is given no latency: {why}." in words_of_page
+    assert "that of its verification" not in words_of_page
+
+
 def test_a_device_tells_its_own_times(page: Element) -> None:
     ((target, compute, enqueue, there, back, clock, temperature, power, slowed),) = rows_of(
         table_with(page, "benchmark", "by the device's own clock")
