@@ -21,7 +21,7 @@ from pipeline.measure import TimingProtocol
 from pipeline.records import LatencyPrediction, VerifyRecord
 from pipeline.report import ReportInputs, Summary
 from pipeline.report.inputs import resolved_target
-from pipeline.report.limits import benchmark_of, prediction_of, verified_latency
+from pipeline.report.limits import answers_wrongly, benchmark_of, prediction_of, verified_latency
 from pipeline.report.summary import limit_words
 from pipeline.runtimes import model_file
 from pipeline.space import Architecture
@@ -130,8 +130,10 @@ def _why_not_measured(inputs: ReportInputs, chosen: Architecture, name: str) -> 
 
 
 def _measured(inputs: ReportInputs, chosen: Architecture, name: str) -> MeasuredLatency | None:
-    """The benchmark's figures, else those of verification."""
+    """The benchmark's figures, else those of verification; none of an engine that is wrong."""
     benchmarked = benchmark_of(inputs, chosen, name)
+    if benchmarked and answers_wrongly(benchmarked):
+        return None
     if inputs.benchmark and benchmarked and benchmarked.latency_ms:
         steady, machine = _campaign(inputs.benchmark, benchmarked.target)
         return MeasuredLatency(

@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.benchmark_record import EngineAnswers
 from pipeline.bundle.card import Bundle
 from pipeline.bundle.latency import target_latencies
 from pipeline.files import read_record
@@ -82,6 +83,19 @@ def test_before_the_benchmark_verification_is_what_was_measured(bundle: Made) ->
     assert own.measured is not None
     assert (own.measured.typical_ms, own.measured.by) == (0.41, "verify")
     assert any("not benchmarked since" in doubt for doubt in own.doubts)
+
+
+def test_an_engine_that_answers_wrongly_has_no_latency(bundle: Made) -> None:
+    assert bundle.inputs.benchmark is not None
+    first, *others = bundle.inputs.benchmark.results
+    wrong = EngineAnswers(
+        images=256, accuracy_percent=45, file_accuracy_percent=86, agreement=0.5, wrong=True
+    )
+    found = first.model_copy(update={"latency_ms": None, "answers": wrong, "error": "it is wrong"})
+    record = bundle.inputs.benchmark.model_copy(update={"results": (found, *others)})
+    inputs = bundle.inputs.model_copy(update={"benchmark": record})
+    own = target_latencies(inputs, made.architecture(), environment())[0]
+    assert (own.measured, own.measurement_missing) == (None, "it is wrong")
 
 
 def test_limits_are_checked_as_measured(bundle: Made) -> None:
