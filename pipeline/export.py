@@ -27,6 +27,7 @@ from pipeline.model_files import FP32, PROGRAM
 from pipeline.network import Network
 from pipeline.onnx_classifier import OnnxClassifier
 from pipeline.onnx_names import name_by_place
+from pipeline.onnx_registry import build_registry_once
 from pipeline.operator_spec import OperatorSpec
 from pipeline.operators import build_operator, imitate_training, initialise, seeded
 from pipeline.records import ExportedModel, Parity
@@ -254,6 +255,7 @@ def _onnx_of(
 ) -> onnx.ModelProto:
     # An example of one image would fix the batch at one.
     images = torch.zeros((batch or 2, *shape))
+    build_registry_once()
     try:
         program = torch.onnx.export(
             _evaluation_copy(module),

@@ -1,0 +1,80 @@
+"""What sharing PyTorch's table of translations between exports saves (`pipeline.onnx_registry`).
+
+    python benchmarks/export_speed.py --check
+
+Each operator of cream-14 is exported twice, one after the other: with a table built for that
+export, and with the one built before. Prints the medians and the median of the pairs' ratios.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import torch
+import typer
+from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+from pipeline.architecture_file import published
+from pipeline.errors import PipelineError
+from pipeline.export import export_operator
+from pipeline.onnx_registry import build_registry_once
+from pipeline.operator_spec import OperatorSpec
+
+MOST = 0.8
+RESOLUTION = 64
+
+
+def main(
+    operators: Annotated[int, typer.Option(min=1, help="At most so many.")] = 12,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    check: Annotated[bool, typer.Option(help="Exit 1 above the ratio allowed.")] = False,
+) -> None:
+    """Prints seconds an export takes with either table."""
+    torch.set_num_threads(1)
+    ways = {"alone_s": ONNXRegistry.__dict__["from_torchlib"]}
+    build_registry_once()
+    ways["shared_s"] = ONNXRegistry.__dict__["from_torchlib"]
+    network = published("cream-14", resolution=RESOLUTION)
+    specs = list(dict.fromkeys(placed.spec for placed in network.operators()))[:operators]
+    with tempfile.TemporaryDirectory() as scratch:
+        for way in ways:  # what is loaded or built only once counts for neither
+            _export_s(specs[0], ways[way], Path(scratch) / way)
+        pairs = [
+            {way: _export_s(spec, ways[way], Path(scratch) / f"{n}{way}") for way in ways}
+            for n, spec in enumerate(specs)
+        ]
+    told = {
+        "operators": len(pairs),
+        **{way: median(pair[way] for pair in pairs) for way in ways},
+        "ratio": median(pair["shared_s"] / pair["alone_s"] for pair in pairs),
+    }
+    if as_json:
+        sys.stdout.write(json.dumps(told) + "\n")
+    else:
+        sys.stdout.write(
+            f"{len(pairs)} operators: {told['alone_s']:.3f} s each with a table of its own, "
+            f"{told['shared_s']:.3f} s with a shared one, ratio {told['ratio']:.2f}\n"
+        )
+    if check and told["ratio"] > MOST:
+        sys.stderr.write(f"ratio {told['ratio']:.2f}, at most {MOST:g} is allowed\n")
+        raise typer.Exit(1)
+
+
+def _export_s(spec: OperatorSpec, way: object, into: Path) -> float:
+    ONNXRegistry.from_torchlib = way  # type: ignore[assignment]
+    start = time.perf_counter()
+    export_operator(spec, into, batch=1)
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except PipelineError as error:
+        sys.exit(f"{error.message}\ntry: {error.hint}" if error.hint else error.message)
