@@ -21,13 +21,13 @@ name: tiny
 data: {dataset: digits}
 space: {name: cream, resolution: 32, max_depth: 1}
 limits: {latency_of_cream_14: 5}
-profile: {calibration_networks: 8, protocol: {sweeps: 3, sweep_interval_s: 0}}
+profile: {calibration_networks: 8, protocol: {sweeps: 3, sweep_interval_s: 0, unsteady_percent: 1000}}
 train: {epochs: 3}
 score: {images: 100, recalibration_images: 64}
 search: {population: 6, candidates: 18, surrogate_share: 0.67}
-verify: {top_k: 2, protocol: {sweeps: 3}}
+verify: {top_k: 2, protocol: {sweeps: 3, unsteady_percent: 1000}}
 retrain: {epochs: 3}
-benchmark: {protocol: {sweeps: 3}}
+benchmark: {protocol: {sweeps: 3, unsteady_percent: 1000}}
 """
 
 
