@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ExportError
+from pipeline.full_batches import full_batches
 from pipeline.model_files import KINDS
 
 # As the ONNX standard defines a file: each node by itself, none fused, laid out anew or computed in
@@ -68,9 +69,7 @@ class OnnxClassifier:
         try:
             fixed = self._session.get_inputs()[0].shape[0]
             batch = fixed if isinstance(fixed, int) else min(_BATCH, len(images))
-            # The last call is filled up with copies of the last image, whose outputs are cut off.
-            order = np.minimum(np.arange(-(-len(images) // batch) * batch), len(images) - 1)
-            feeds = [{"input": images[part]} for part in order.reshape(-1, batch)]
+            feeds = [{"input": images[part]} for part in full_batches(len(images), batch)]
             outputs = [self._session.run(["logits"], feed)[0] for feed in feeds]
         except Exception as error:  # as above
             raise self._refused(error) from error

@@ -28,18 +28,7 @@ fiftieth (12 %) of the images, or their mean (61 %).
 
 Weights keep to seven bits, -64 to 64. x86 CPUs without VNNI instructions add two products of int8
 into 16 bits, and two of 255 x 127 do not fit: they answered otherwise than others from the same
-file. Two of 255 x 64 fit, so every CPU answers alike. ONNX Runtime's kernels for either kind of
-CPU, on 16 networks of the demo's space trained on Fashion-MNIST at 32 pixels, 1,000 images each:
-
-                                 with VNNI                     without
-    share of images that get the class they get by the ONNX standard's arithmetic
-    asymmetric, eight bits       0.994 to 1.000                0.949 to 0.974
-    asymmetric, seven bits       0.992 to 1.000                the same answers
-    accuracy lost against fp32, points, mean (most) of the networks
-    asymmetric, eight bits       0.17 (0.7)                    0.39 (2.0)
-    asymmetric, seven bits       0.26 (1.1)                    the same answers
-    symmetric, eight bits        0.14 (1.1)                    0.36 (1.3)
-    symmetric, seven bits        0.11 (1.0)                    the same answers
+file. Two of 255 x 64 fit, so every CPU answers alike.
 """
 
 from __future__ import annotations
@@ -57,6 +46,7 @@ from onnx import TensorProto, helper
 
 from pipeline.errors import ExportError
 from pipeline.files import storage_errors, write_atomic
+from pipeline.full_batches import full_batches
 from pipeline.model_files import FP16, FP32, INT8, INT8_SYMMETRIC
 from pipeline.onnx_places import place_new_nodes
 
@@ -258,8 +248,7 @@ def _ranges(model: onnx.ModelProto, images: Images | None, source: Path) -> _Ran
     session = _ranging_session(model, tensors, source)
     lows, highs = [], []
     batch = fixed or min(_BATCH, len(images))
-    order = np.minimum(np.arange(-(-len(images) // batch) * batch), len(images) - 1)
-    for part in order.reshape(-1, batch):
+    for part in full_batches(len(images), batch):
         found = session.run(None, {model.graph.input[0].name: images[part]})[-2 * len(tensors) :]
         lows.append(found[: len(tensors)])
         highs.append(found[len(tensors) :])

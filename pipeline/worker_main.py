@@ -23,6 +23,7 @@ from pipeline.burst import time_burst
 from pipeline.device import Target
 from pipeline.errors import PipelineError
 from pipeline.fingerprint import RUNTIMES
+from pipeline.full_batches import full_batches
 from pipeline.gpu_state import GpuReader
 from pipeline.machine_state import MachineReader, MachineState, context_switches
 
@@ -62,9 +63,8 @@ class _Child:
     def _answers(self, session: runtimes.Session, given: Path, into: Path) -> dict[str, Any]:
         images = np.load(given)
         ((name, (shape, _)),) = session.inputs().items()
-        order = np.arange(-(-len(images) // shape[0]) * shape[0]).clip(max=len(images) - 1)
         logits = []
-        for part in order.reshape(-1, shape[0]):
+        for part in full_batches(len(images), shape[0]):
             (found,) = session.run({name: images[part]}).values()
             logits.append(np.asarray(found, np.float32))
         np.save(into, np.concatenate(logits)[: len(images)])

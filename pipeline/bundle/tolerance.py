@@ -25,8 +25,7 @@ from pipeline.errors import ExportError
 # Twice the mean square. Sixteen images of an int8 file scatter by a tenth: four deviations of it.
 _MARGIN = 1.4
 _GREY_LEVELS = 0.5
-# Kernels that are this far off are wrong, and no measure of what other machines may do. Right ones
-# came to 0.17 at most.
+# Kernels that are half the logits' spread off are wrong, and no measure of what others may do.
 _WRONG = 0.5
 # 84 roundings of float32.
 _LEAST_FP32 = 1e-5
