@@ -1,4 +1,4 @@
-"""The pipeline from a checkout: hands over to `pipeline.cli`."""
+"""The pipeline from a checkout: hands over to `pipeline.cli.app`."""
 
 import sys
 
@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Runs the command line; without the dependencies, says in one line how to install them."""
     try:
-        from pipeline.cli import main as command_line
+        from pipeline.cli.app import main as command_line
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] == "pipeline":
             raise

@@ -8,18 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.calibration_record import Calibration, Honesty, Method
-from pipeline.cost import architecture_cost
-from pipeline.encoding import Floats, encode
-from pipeline.journal import read_journal
 from pipeline.latency.calibration import Measured, OperatorTimes, calibrate
 from pipeline.latency.honesty import Judged, judge, line_on_macs
 from pipeline.latency.in_context import in_context_ms, layers_key
 from pipeline.latency.model import LatencyModel
 from pipeline.latency.profiling import visiting_s
 from pipeline.latency.table import LatencyTable, network_key
-from pipeline.latency_stats import Visit, reduce_all, split_half_percent
-from pipeline.space import Architecture, get_space
+from pipeline.measure.journal import read_journal
+from pipeline.measure.statistics import Visit, reduce_all, split_half_percent
+from pipeline.records.calibration import Calibration, Honesty, Method
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import architecture_cost
+from pipeline.space.encoding import Floats, encode
+from pipeline.space.search_space import get_space
 
 SPACE, CLASSES = "cream", 1000
 COSTS_AT = (8, 12, 16, 20, 24)

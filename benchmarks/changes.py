@@ -23,20 +23,20 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.architecture_file import parse_short
-from pipeline.benchmark import BenchmarkSubject, benchmark, random_subject, reference_subject
-from pipeline.benchmark_record import BenchmarkRecord
+from pipeline.cli.console import progress_bars
 from pipeline.comparing.measurements import UNCHANGED
 from pipeline.comparing.runs import MODEL
 from pipeline.comparing.sides import Measured, read_measured
 from pipeline.comparing.targets import TargetsComparison, compare_targets
-from pipeline.console import progress_bars
-from pipeline.device import Target, host_slug
+from pipeline.device.target import Target, host_slug
 from pipeline.errors import PipelineError, UsageError
-from pipeline.files import digest_of, write_record
-from pipeline.measure import TimingProtocol
-from pipeline.progress import Progress
-from pipeline.space import Architecture
+from pipeline.files.whole import digest_of, write_record
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.records.benchmark import BenchmarkRecord
+from pipeline.space.architecture import Architecture
+from pipeline.space.architecture_file import parse_short
+from pipeline.trials.benchmark import BenchmarkSubject, benchmark, random_subject, reference_subject
+from pipeline.work.progress import Progress
 
 NETWORK = "cream@32c10:mb4_5x5,mb4_5x5/mb6_7x7,mb4_5x5/mb4_3x3/mb4_3x3,mb4_5x5/mb4_3x3"
 TARGETS = "host/onnxruntime-fp32-b1-t1,host/onnxruntime-int8-b1-t1"

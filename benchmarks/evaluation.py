@@ -35,30 +35,31 @@ import numpy as np
 import torch
 import typer
 
-from pipeline.architecture_file import parse_short
-from pipeline.console import progress_bars
-from pipeline.cost import macs_range, operator_macs, operator_params
-from pipeline.device import host_slug
-from pipeline.encoding import Floats, Rows, SlotTable
+from pipeline.cli.console import progress_bars
+from pipeline.device.target import host_slug
 from pipeline.errors import PipelineError
-from pipeline.progress import ProgressFactory
-from pipeline.records import Limits
+from pipeline.images.datasets import open_dataset
+from pipeline.images.image_data import ImageData
+from pipeline.network.supernet import Supernet, load_supernet
+from pipeline.records.candidates import Limits
 from pipeline.search.constraints import MACS, PARAMS, latency_key
 from pipeline.search.cost_tables import CostTables
-from pipeline.search.linear import times
+from pipeline.search.exact.linear import times
 from pipeline.search.problem import Problem
 from pipeline.search.scoring import OnScored
 from pipeline.search.searching import search
 from pipeline.search.settings import SearchSettings
-from pipeline.space import Architecture, get_space
-from pipeline.supernet import Supernet, load_supernet
-from pipeline.training.datasets import open_dataset
-from pipeline.training.evaluation import HypernetworkScorer
-from pipeline.training.hypernetwork import train_hypernetwork
-from pipeline.training.image_data import ImageData
-from pipeline.training.path_sampling import PathLimits
-from pipeline.training.prefix_cache import shared_macs_speedup
+from pipeline.space.architecture import Architecture
+from pipeline.space.architecture_file import parse_short
+from pipeline.space.cost import macs_range, operator_macs, operator_params
+from pipeline.space.encoding import Floats, Rows, SlotTable
+from pipeline.space.search_space import get_space
+from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
+from pipeline.training.hypernetwork.path_sampling import PathLimits
+from pipeline.training.scoring.evaluation import HypernetworkScorer
+from pipeline.training.scoring.prefix_cache import shared_macs_speedup
 from pipeline.training.settings import ScoreSettings, TrainSettings
+from pipeline.work.progress import ProgressFactory
 
 FLOOR_OF_ALLOWED = 0.8
 GENERATIONS_FILE = Path(__file__).with_name("generations.jsonl")

@@ -1,4 +1,4 @@
-"""What sharing PyTorch's table of translations between exports saves (`pipeline.onnx_registry`).
+"""What sharing PyTorch's table of translations saves exports (`pipeline.export.translations`).
 
     python benchmarks/export_speed.py --check
 
@@ -20,11 +20,11 @@ import torch
 import typer
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-from pipeline.architecture_file import published
 from pipeline.errors import PipelineError
-from pipeline.export import export_operator
-from pipeline.onnx_registry import build_registry_once
-from pipeline.operator_spec import OperatorSpec
+from pipeline.export.to_onnx import export_operator
+from pipeline.export.translations import build_registry_once
+from pipeline.space.architecture_file import published
+from pipeline.space.operator_spec import OperatorSpec
 
 MOST = 0.8
 RESOLUTION = 64

@@ -39,8 +39,8 @@ def environment(which: str, teller: Teller) -> None:
     teller.doing("asking nvidia-smi")
     teller.found(nvidia_smi=_nvidia_smi(), packages=_packages())
     teller.doing("reading the fingerprint")
-    from pipeline.fingerprint import environment as fingerprint
-    from pipeline.gpu_state import GpuReader
+    from pipeline.device.fingerprint import environment as fingerprint
+    from pipeline.device.gpu_state import GpuReader
 
     here = fingerprint()
     teller.found(fingerprint=here.model_dump(mode="json"), gpu=here.gpu and here.gpu.summary)
@@ -60,7 +60,7 @@ def environment(which: str, teller: Teller) -> None:
 
 
 def _runtimes(teller: Teller) -> None:
-    from pipeline import runtimes
+    from pipeline.device import runtimes
 
     rows: list[dict[str, Any]] = []
     for name in runtimes.names():

@@ -12,11 +12,11 @@ import torch
 from gpu_check_outputs import images
 from torch import nn
 
-from pipeline.export import export_network
-from pipeline.model_files import FP32, PROGRAM
-from pipeline.network import build_network
-from pipeline.precision import make_file
-from pipeline.space import Architecture
+from pipeline.device.model_files import FP32, PROGRAM
+from pipeline.export.precision import make_file
+from pipeline.export.to_onnx import export_network
+from pipeline.network.network import build_network
+from pipeline.space.architecture import Architecture
 
 _SEEN = 64
 
@@ -27,7 +27,7 @@ def write_network(architecture: Architecture, into: Path, file: str) -> Path:
     Args:
         architecture: Of three input channels.
         into: Folder for the files.
-        file: Which (`pipeline.model_files`).
+        file: Which (`pipeline.device.model_files`).
 
     Returns:
         The folder.

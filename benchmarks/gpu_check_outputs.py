@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import runtimes
-from pipeline.device import Target
+from pipeline.device import runtimes
+from pipeline.device.target import Target
 from pipeline.errors import UnavailableError
 
 FEEDS = 8

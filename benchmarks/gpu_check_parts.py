@@ -144,7 +144,7 @@ class Teller:
         self._write()
 
     def progress(self, what: str) -> Callable[..., None]:
-        """A `pipeline.progress.Progress` of a piece of work; written now and then."""
+        """A `pipeline.work.progress.Progress` of a piece of work; written now and then."""
 
         def told(done: int, total: int, note: str = "") -> None:
             self._told["doing"] = f"{what}: {done} of {total} {note}".strip()

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from gpu_check_parts import ROOT, RUNTIMES, Teller
 from gpu_check_targets import why_not
 
-from pipeline import runtimes
+from pipeline.device import runtimes
 
 _FIRST = 240
 """Characters of a failure's first line."""

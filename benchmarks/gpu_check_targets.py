@@ -17,12 +17,14 @@ import numpy as np
 from gpu_check_outputs import FEEDS, UNAVAILABLE
 from gpu_check_parts import TARGETS, Teller
 
-from pipeline import engines, runtimes
-from pipeline.device import Target, usable_cores
-from pipeline.encoding import Floats
+from pipeline.device import runtimes
+from pipeline.device.target import Target, usable_cores
 from pipeline.errors import MeasurementError, UnavailableError
-from pipeline.latency_stats import Visit
-from pipeline.space import Architecture, SearchSpace, get_space
+from pipeline.measure import engines
+from pipeline.measure.statistics import Visit
+from pipeline.space.architecture import Architecture
+from pipeline.space.encoding import Floats
+from pipeline.space.search_space import SearchSpace, get_space
 
 HERE = Path(__file__).resolve().parent
 SPACE, RESOLUTION, CLASSES = "cream", 64, 1000
@@ -73,11 +75,11 @@ def exports(which: str, teller: Teller) -> None:
     if not wanted:
         teller.verdict("cannot run", "no GPU runtime can run here, so none needs models")
         return
-    from pipeline.architecture_file import published
-    from pipeline.campaign import CONTROL_NETWORK
-    from pipeline.export_cache import export_all
+    from pipeline.export.cache import export_all
     from pipeline.latency.profiling import REFERENCE
     from pipeline.latency.sampling import design_networks
+    from pipeline.measure.campaign import CONTROL_NETWORK
+    from pipeline.space.architecture_file import published
 
     space, held_out, calibrate_on = networks(quick=teller.quick)
     designed = design_networks(space, RESOLUTION, CLASSES, calibrate_on, seed=0)
@@ -106,15 +108,15 @@ def latency(setting: str, teller: Teller) -> None:
         return
     from accuracy_methods import Truth, line
 
-    from pipeline.architecture_file import published
-    from pipeline.encoding import encode
-    from pipeline.journal import read_journal
     from pipeline.latency.model import LatencyModel
     from pipeline.latency.profiling import REFERENCE, profile
     from pipeline.latency.table import network_key
-    from pipeline.latency_stats import by_key
-    from pipeline.measure import TimingProtocol
-    from pipeline.workspace import table_to_write
+    from pipeline.latency.table_files import table_to_write
+    from pipeline.measure.journal import read_journal
+    from pipeline.measure.protocol import TimingProtocol
+    from pipeline.measure.statistics import by_key
+    from pipeline.space.architecture_file import published
+    from pipeline.space.encoding import encode
 
     space, held_out, calibrate_on = networks(quick=teller.quick)
     sweeps = 6 if teller.quick else 12
@@ -214,7 +216,7 @@ def parity(setting: str, teller: Teller) -> None:
         return
     from gpu_check_network import write_network
 
-    from pipeline.architecture_file import published
+    from pipeline.space.architecture_file import published
 
     network = published("cream-14", resolution=RESOLUTION, num_classes=CLASSES)
     teller.doing("exporting cream-14")

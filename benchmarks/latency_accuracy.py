@@ -22,24 +22,25 @@ import typer
 from accuracy_methods import CLASSES, SPACE, Truth, cost_against_error, judge_methods, line
 from scipy.stats import binom
 
-from pipeline.architecture_file import published
-from pipeline.calibration_record import Honesty
-from pipeline.campaign import CONTROL_NETWORK, run_campaign
-from pipeline.console import progress_bars
-from pipeline.device import Target, host_slug
-from pipeline.encoding import encode
+from pipeline.cli.console import progress_bars
+from pipeline.device.target import Target, host_slug
 from pipeline.errors import PipelineError
-from pipeline.export_cache import export_all
-from pipeline.journal import read_journal
+from pipeline.export.cache import export_all
 from pipeline.latency.checking import check as check_drift
 from pipeline.latency.model import LatencyModel
 from pipeline.latency.profiling import profile
 from pipeline.latency.sampling import sample_networks
 from pipeline.latency.table import LatencyTable, network_key
-from pipeline.latency_stats import by_key
-from pipeline.measure import TimingProtocol
-from pipeline.progress import ProgressFactory
-from pipeline.space import Architecture, get_space
+from pipeline.measure.campaign import CONTROL_NETWORK, run_campaign
+from pipeline.measure.journal import read_journal
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.measure.statistics import by_key
+from pipeline.records.calibration import Honesty
+from pipeline.space.architecture import Architecture
+from pipeline.space.architecture_file import published
+from pipeline.space.encoding import encode
+from pipeline.space.search_space import get_space
+from pipeline.work.progress import ProgressFactory
 
 NOISY = 3
 MOST_SPLIT_HALF_PERCENT = 1.0

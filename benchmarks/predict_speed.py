@@ -19,13 +19,13 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from pipeline.architecture_file import read_architectures
-from pipeline.device import Target, host_slug
-from pipeline.encoding import encode
+from pipeline.device.target import Target, host_slug
 from pipeline.errors import PipelineError
 from pipeline.latency.model import LatencyModel
 from pipeline.latency.sampling import sample_networks
-from pipeline.space import get_space
+from pipeline.space.architecture_file import read_architectures
+from pipeline.space.encoding import encode
+from pipeline.space.search_space import get_space
 
 FLOOR_PER_S = 100_000
 Result = TypeVar("Result")

@@ -38,9 +38,9 @@ from ranking_truth import (
     train_alone,
 )
 
-from pipeline.console import progress_bars
-from pipeline.cost import architecture_cost
+from pipeline.cli.console import progress_bars
 from pipeline.errors import PipelineError, UnknownNameError
+from pipeline.space.cost import architecture_cost
 from pipeline.training.settings import RetrainSettings
 
 DATASET = "fashion-mnist"

@@ -11,8 +11,8 @@ from typing import TypeVar
 import torch
 from pydantic import BaseModel
 
-from pipeline.device import usable_cores
-from pipeline.progress import Progress
+from pipeline.device.target import usable_cores
+from pipeline.work.progress import Progress
 
 Question = TypeVar("Question", bound=BaseModel)
 Answer = TypeVar("Answer", bound=BaseModel)

@@ -9,14 +9,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from ranking_truth import RESOLUTION, SPACE
 
-from pipeline.progress import silent
-from pipeline.space import Architecture
-from pipeline.supernet import load_supernet
-from pipeline.training.datasets import open_dataset
-from pipeline.training.evaluation import HypernetworkScorer
-from pipeline.training.hypernetwork import train_hypernetwork
-from pipeline.training.path_sampling import PathLimits
+from pipeline.images.datasets import open_dataset
+from pipeline.network.supernet import load_supernet
+from pipeline.space.architecture import Architecture
+from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
+from pipeline.training.hypernetwork.path_sampling import PathLimits
+from pipeline.training.scoring.evaluation import HypernetworkScorer
 from pipeline.training.settings import ScoreSettings, TrainSettings
+from pipeline.work.progress import silent
 
 _SCORE = ScoreSettings(images=5000, recalibration_images=1024)
 # A sandwich trains three paths with every image: it sees a third of the images for the same work.

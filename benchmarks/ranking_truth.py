@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.cost import architecture_cost
-from pipeline.progress import silent
-from pipeline.space import Architecture, get_space
-from pipeline.training.datasets import open_dataset
-from pipeline.training.randomness import seed_for
-from pipeline.training.retraining import retrain
+from pipeline.images.datasets import open_dataset
+from pipeline.images.randomness import seed_for
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import architecture_cost
+from pipeline.space.search_space import get_space
+from pipeline.training.retraining.retraining import retrain
 from pipeline.training.settings import RetrainSettings
+from pipeline.work.progress import silent
 
 SPACE = get_space("cream").narrowed(max_depth=3)
 RESOLUTION = 32

@@ -21,13 +21,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from pipeline.architecture_file import published
-from pipeline.campaign import CONTROL_NETWORK, run_campaign
-from pipeline.console import progress_bars
-from pipeline.device import Target, host_slug
-from pipeline.export_cache import export_all
-from pipeline.latency_stats import Visit, reduce_visits
-from pipeline.measure import TimingProtocol
+from pipeline.cli.console import progress_bars
+from pipeline.device.target import Target, host_slug
+from pipeline.export.cache import export_all
+from pipeline.measure.campaign import CONTROL_NETWORK, run_campaign
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.measure.statistics import Visit, reduce_visits
+from pipeline.space.architecture_file import published
 
 NETWORKS = {"cream-14": 32, "cream-43": 96, "cream-114": 64, "cream-287": 224}
 # Measured on the machine of docs/measuring.md, with room for another moment.

@@ -35,12 +35,12 @@ from retraining_study import (
     trained_hypernetwork,
 )
 
-from pipeline.architecture_file import parse_short, published
-from pipeline.console import progress_bars
+from pipeline.cli.console import progress_bars
 from pipeline.errors import PipelineError, UnknownNameError
-from pipeline.progress import ProgressFactory
-from pipeline.recipe import read_recipe
-from pipeline.space import Architecture
+from pipeline.recipe.recipe import read_recipe
+from pipeline.space.architecture import Architecture
+from pipeline.space.architecture_file import parse_short, published
+from pipeline.work.progress import ProgressFactory
 
 DATASET = "fashion-mnist"
 RECIPE = "fashion-mnist"

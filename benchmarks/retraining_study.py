@@ -7,18 +7,19 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.cost import architecture_cost
-from pipeline.progress import silent
-from pipeline.records import Candidate
-from pipeline.space import Architecture, get_space
-from pipeline.supernet import Supernet, load_supernet
-from pipeline.training.datasets import open_dataset
-from pipeline.training.evaluation import HypernetworkScorer
-from pipeline.training.hypernetwork import train_hypernetwork
-from pipeline.training.image_data import ImageData
-from pipeline.training.path_sampling import PathLimits, PathSampler
-from pipeline.training.retraining import retrain
+from pipeline.images.datasets import open_dataset
+from pipeline.images.image_data import ImageData
+from pipeline.network.supernet import Supernet, load_supernet
+from pipeline.records.candidates import Candidate
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import architecture_cost
+from pipeline.space.search_space import get_space
+from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
+from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
+from pipeline.training.retraining.retraining import retrain
+from pipeline.training.scoring.evaluation import HypernetworkScorer
 from pipeline.training.settings import RetrainSettings, ScoreSettings, TrainSettings
+from pipeline.work.progress import silent
 
 SPACE = get_space("cream").narrowed(max_depth=3)
 # Room above the student for larger paths to teach it.

@@ -39,13 +39,13 @@ from search_quality_setup import RESOLUTION, SPACE, TARGET, Scores, Study
 from search_quality_statistics import mean_difference, mean_of, steps
 from search_quality_strategies import BOARD, PLAIN, RANDOM, SEEDED, STRATEGIES, Run, run
 
-from pipeline.console import progress_bars
-from pipeline.device import host_slug
+from pipeline.cli.console import progress_bars
+from pipeline.device.target import host_slug
 from pipeline.errors import PipelineError
-from pipeline.files import write_atomic
-from pipeline.progress import ProgressFactory
-from pipeline.space import Architecture
+from pipeline.files.whole import write_atomic
+from pipeline.space.architecture import Architecture
 from pipeline.training.settings import ScoreSettings, TrainSettings
+from pipeline.work.progress import ProgressFactory
 
 RESULTS = Path(__file__).parent / "search-quality-results" / "results.json"
 PICTURE = Path(__file__).parent.parent / "docs" / "search-quality.svg"

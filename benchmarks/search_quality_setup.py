@@ -8,25 +8,27 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from pipeline.cost import macs_range, operator_macs, operator_params
-from pipeline.device import Target
-from pipeline.encoding import Floats, Rows, SlotTable
-from pipeline.files import digest_of
+from pipeline.device.target import Target
+from pipeline.files.whole import digest_of
+from pipeline.images.datasets import open_dataset
+from pipeline.images.image_data import ImageData
 from pipeline.latency.model import LatencyModel
-from pipeline.progress import Progress
-from pipeline.records import Limits, TrainRecord
+from pipeline.records.candidates import Limits
+from pipeline.records.train import TrainRecord
 from pipeline.search.constraints import MACS, PARAMS, latency_key
 from pipeline.search.cost_tables import CostTables
 from pipeline.search.problem import Problem
 from pipeline.search.score_journal import ScoreJournal
 from pipeline.search.scoring import Score, Scored
-from pipeline.space import Architecture, SearchSpace, get_space
-from pipeline.training.datasets import open_dataset
-from pipeline.training.hypernetwork import train_hypernetwork
-from pipeline.training.image_data import ImageData
-from pipeline.training.path_sampling import PathLimits
-from pipeline.training.score_workers import open_scorer
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import macs_range, operator_macs, operator_params
+from pipeline.space.encoding import Floats, Rows, SlotTable
+from pipeline.space.search_space import SearchSpace, get_space
+from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
+from pipeline.training.hypernetwork.path_sampling import PathLimits
+from pipeline.training.scoring.score_workers import open_scorer
 from pipeline.training.settings import ScoreSettings, TrainSettings
+from pipeline.work.progress import Progress
 
 SPACE = get_space("cream").narrowed(max_depth=3)
 RESOLUTION = 32

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from search_quality_setup import Scores
 
-from pipeline.progress import Progress
+from pipeline.records.search import SurrogateFit
 from pipeline.search.problem import Problem, as_rows
 from pipeline.search.repair import repair
 from pipeline.search.scoring import Scoring
 from pipeline.search.searching import search
 from pipeline.search.settings import SearchSettings
-from pipeline.search_record import SurrogateFit
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
+from pipeline.work.progress import Progress
 
 RANDOM, PLAIN, SEEDED, EXACT, BOARD = (
     "random",

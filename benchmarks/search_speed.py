@@ -43,19 +43,19 @@ from search_speed_problem import (
     with_three_limits,
 )
 
-from pipeline.console import progress_bars
-from pipeline.device import host_slug
-from pipeline.encoding import Rows, SlotTable, encode
+from pipeline.cli.console import progress_bars
+from pipeline.device.target import host_slug
 from pipeline.errors import PipelineError
-from pipeline.progress import ProgressFactory
 from pipeline.search.evolution import Evolution
-from pipeline.search.exact_search import best_and_front
+from pipeline.search.exact.exact_search import best_and_front
 from pipeline.search.problem import Problem
 from pipeline.search.scoring import OnScored
 from pipeline.search.searching import search
 from pipeline.search.seeds import seed_rows
 from pipeline.search.settings import SearchSettings
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
+from pipeline.space.encoding import Rows, SlotTable, encode
+from pipeline.work.progress import ProgressFactory
 
 TARGETS = {
     "costs_one_target": (ONNXRUNTIME,),

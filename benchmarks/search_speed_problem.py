@@ -6,18 +6,18 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipeline.cost import macs_batch
-from pipeline.device import Target
-from pipeline.encoding import Floats, Rows, SlotTable
+from pipeline.device.target import Target
 from pipeline.latency.model import LatencyModel
-from pipeline.recipe import LimitsSection, Recipe
-from pipeline.records import Limits
-from pipeline.request import read_problem
+from pipeline.recipe.recipe import LimitsSection, Recipe
+from pipeline.recipe.request import read_problem
+from pipeline.records.candidates import Limits
 from pipeline.search.constraints import latency_key
 from pipeline.search.problem import Problem
 from pipeline.search.seeds import seed_rows
 from pipeline.search.settings import SearchSettings
 from pipeline.search.surrogate import fit_surrogate
+from pipeline.space.cost import macs_batch
+from pipeline.space.encoding import Floats, Rows, SlotTable
 
 RESOLUTION = 224
 NUM_CLASSES = 1000

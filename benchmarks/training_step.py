@@ -27,23 +27,24 @@ import torch
 import typer
 from torch import Tensor
 
-from pipeline.device import host_slug
+from pipeline.device.target import host_slug
 from pipeline.errors import PipelineError, UsageError
-from pipeline.space import Architecture, get_space
-from pipeline.supernet import Supernet
+from pipeline.images.randomness import generator_for
+from pipeline.network.supernet import Supernet
+from pipeline.space.architecture import Architecture
+from pipeline.space.search_space import get_space
 from pipeline.training.compute import Compute, compute_here
-from pipeline.training.cream import Cream
-from pipeline.training.hypernetwork import keep_statistics
+from pipeline.training.hypernetwork.cream import Cream
+from pipeline.training.hypernetwork.hypernetwork import keep_statistics
+from pipeline.training.hypernetwork.matching import MatchingNetwork
+from pipeline.training.hypernetwork.path_sampling import PathSampler
+from pipeline.training.hypernetwork.paths import Paths
+from pipeline.training.hypernetwork.single_path import SinglePath
+from pipeline.training.hypernetwork.teachers import Matching
 from pipeline.training.learner import Step
-from pipeline.training.matching import MatchingNetwork
 from pipeline.training.optimizing import make_optimizer
-from pipeline.training.path_sampling import PathSampler
-from pipeline.training.paths import Paths
 from pipeline.training.processes import Processes
-from pipeline.training.randomness import generator_for
 from pipeline.training.settings import MatchingSettings, TeachingSettings, TrainSettings
-from pipeline.training.single_path import SinglePath
-from pipeline.training.teachers import Matching
 
 Variant = Literal["default-layout", "single-path", "cream"]
 VARIANTS: tuple[Variant, ...] = ("default-layout", "single-path", "cream")

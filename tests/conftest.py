@@ -8,8 +8,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from pipeline import workspace
-from pipeline.space import RESOLUTIONS, Architecture, get_space, space_names
+from pipeline.files import workspace
+from pipeline.files.cache_folder import CACHE_VARIABLE
+from pipeline.space.architecture import Architecture
+from pipeline.space.search_space import RESOLUTIONS, get_space, space_names
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +30,14 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def shipped(workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of shipped data other than the package's own."""
+    folder = tmp_path / "shipped"
+    monkeypatch.setattr(workspace, "_SHIPPED", (folder,))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache of exported models for all tests that measure: exporting is what takes long."""
@@ -41,7 +51,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bench_dir(workdir: Path, exports: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """`workdir` with the shared cache of exports."""
-    monkeypatch.setenv(workspace.CACHE_VARIABLE, str(exports))
+    monkeypatch.setenv(CACHE_VARIABLE, str(exports))
     return workdir
 
 

@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.checkout import ROOT
+
 PACKAGE = ROOT / "pipeline"
 HEAVY = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "tensorrt", "openvino", "pycuda")
 GROUND = [

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.device import DeviceProfile, Target
-from pipeline.yaml_file import parse_yaml, read_yaml
+from pipeline.device.target import Target
+from pipeline.files.yaml_file import parse_yaml, read_yaml
+from pipeline.measure.device_profile import DeviceProfile
+from tests.checkout import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "pipeline"
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -141,7 +142,7 @@ def test_the_extras_are_those_the_documents_name():
 
 
 def test_the_command_line_loads_neither_torch_nor_a_runtime():
-    code = "import json, sys, pipeline.cli; print(json.dumps(list(sys.modules)))"
+    code = "import json, sys, pipeline.cli.app; print(json.dumps(list(sys.modules)))"
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.onnx_classifier import AS_FAST_AS_IT_CAN, OnnxClassifier
+from pipeline.export.classifier import AS_FAST_AS_IT_CAN, OnnxClassifier
 
 Logits = NDArray[np.float32]
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.dataset_record import Preprocessing
-from pipeline.record import Record
-from pipeline.space import Architecture
-from pipeline.steadiness import Steadiness
+from pipeline.files.record import Record
+from pipeline.measure.steadiness import Steadiness
+from pipeline.records.dataset import Preprocessing
+from pipeline.space.architecture import Architecture
 
 CARD = "model.json"
 FORMAT: Literal["cream-pipeline-bundle"] = "cream-pipeline-bundle"

@@ -18,12 +18,13 @@ from pipeline.bundle.card import (
     Vectors,
 )
 from pipeline.bundle.latency import limit_cards, target_latencies
-from pipeline.dataset_record import DatasetRecord
+from pipeline.device.model_files import KINDS, PROGRAM
 from pipeline.errors import StageError
-from pipeline.model_files import KINDS, PROGRAM
-from pipeline.records import ExportedFile, ExportedModel, RetrainRecord
+from pipeline.records.dataset import DatasetRecord
+from pipeline.records.export import ExportedFile, ExportedModel
+from pipeline.records.retrain import RetrainRecord
 from pipeline.report import ReportInputs, Summary
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
 
 # What these data sets are published under.
 _LICENCES = {

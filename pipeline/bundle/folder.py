@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.bundle.card import CARD, FORMAT
 from pipeline.errors import ExportError, StorageError, UsageError
-from pipeline.files import read_record, storage_errors
+from pipeline.files.whole import read_record, storage_errors
 
 
 class _Marked(BaseModel):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.benchmark_record import BenchmarkRecord
 from pipeline.bundle.card import (
     LimitCard,
     Machine,
@@ -13,19 +12,21 @@ from pipeline.bundle.card import (
     PredictedLatency,
     TargetLatency,
 )
-from pipeline.device import Target
+from pipeline.device.fingerprint import EXPORTER, RUNTIMES, Environment
+from pipeline.device.runtimes import model_file
+from pipeline.device.target import Target
 from pipeline.errors import PipelineError
-from pipeline.fingerprint import EXPORTER, RUNTIMES, Environment
-from pipeline.latency_stats import LatencyStats
-from pipeline.measure import TimingProtocol
-from pipeline.records import LatencyPrediction, VerifyRecord
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.measure.statistics import LatencyStats
+from pipeline.measure.steadiness import Steadiness
+from pipeline.records.benchmark import BenchmarkRecord
+from pipeline.records.candidates import LatencyPrediction
+from pipeline.records.verify import VerifyRecord
 from pipeline.report import ReportInputs, Summary
 from pipeline.report.inputs import resolved_target
 from pipeline.report.limits import answers_wrongly, benchmark_of, prediction_of, verified_latency
 from pipeline.report.summary import limit_words
-from pipeline.runtimes import model_file
-from pipeline.space import Architecture
-from pipeline.steadiness import Steadiness
+from pipeline.space.architecture import Architecture
 
 
 def target_latencies(

@@ -17,16 +17,23 @@ from pipeline.bundle.timm_form import timm_form, write_timm_weights
 from pipeline.bundle.tolerance import tolerance
 from pipeline.bundle.trial import classes_told, selftest_told
 from pipeline.bundle.vectors import IMAGES, write_vectors
+from pipeline.device.model_files import FP32, KINDS
 from pipeline.errors import ExportError, StageError
-from pipeline.export import check_parity, measure_parity
-from pipeline.files import digest_of, digest_of_file, storage_errors, write_atomic, write_record
-from pipeline.model_files import FP32, KINDS
-from pipeline.network import build_network, load_checkpoint
-from pipeline.onnx_classifier import BY_THE_STANDARD
-from pipeline.progress import Progress, silent
-from pipeline.records import ExportedModel, RetrainRecord
+from pipeline.export.classifier import BY_THE_STANDARD
+from pipeline.export.parity import check_parity, measure_parity
+from pipeline.files.whole import (
+    digest_of,
+    digest_of_file,
+    storage_errors,
+    write_atomic,
+    write_record,
+)
+from pipeline.images.image_data import ImageData, Split
+from pipeline.network.network import build_network, load_checkpoint
+from pipeline.records.export import ExportedModel
+from pipeline.records.retrain import RetrainRecord
 from pipeline.report import ReportInputs, summarise
-from pipeline.training.image_data import ImageData, Split
+from pipeline.work.progress import Progress, silent
 
 README, INFER = "README.md", "infer.py"
 # More images than are kept, so that a tolerance is not the luck of eight.

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from pipeline.bundle.card import Bundle
-from pipeline.files import write_atomic
-from pipeline.json_schema import schema_text
+from pipeline.files.json_schema import schema_text
+from pipeline.files.whole import write_atomic
 
 
 def bundle_schema() -> str:

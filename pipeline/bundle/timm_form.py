@@ -12,10 +12,11 @@ from itertools import groupby
 from pathlib import Path
 
 from pipeline.bundle.card import TimmForm
-from pipeline.network import Network
-from pipeline.operator_spec import OperatorSpec
-from pipeline.space import Architecture, PlacedOperator
-from pipeline.weights_file import write_weights
+from pipeline.network.network import Network
+from pipeline.network.weights import write_weights
+from pipeline.space.architecture import Architecture
+from pipeline.space.operator_spec import OperatorSpec
+from pipeline.space.search_space import PlacedOperator
 
 WEIGHTS = "model.safetensors"
 _MOST_STRIDE = 32

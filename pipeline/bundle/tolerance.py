@@ -19,8 +19,8 @@ from onnx import numpy_helper
 from pipeline.bundle.answers import AS_DEVICES_DO, Logits, answers
 from pipeline.bundle.card import Tolerance
 from pipeline.bundle.infer import distance
-from pipeline.dataset_record import Preprocessing
 from pipeline.errors import ExportError
+from pipeline.records.dataset import Preprocessing
 
 # Twice the mean square. Sixteen images of an int8 file scatter by a tenth: four deviations of it.
 _MARGIN = 1.4

@@ -16,9 +16,9 @@ from PIL import Image
 
 from pipeline.bundle.answers import Logits
 from pipeline.bundle.card import KeptImage, Vectors
-from pipeline.dataset_record import Preprocessing
-from pipeline.files import write_atomic
-from pipeline.training.image_data import Original
+from pipeline.files.whole import write_atomic
+from pipeline.images.image_data import Original
+from pipeline.records.dataset import Preprocessing
 
 # Of eight, int8's own scatter could hide a fault.
 IMAGES = 16

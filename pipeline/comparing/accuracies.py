@@ -21,9 +21,10 @@ from scipy import stats as distributions
 
 from pipeline.comparing.levels import CONFIDENCE
 from pipeline.comparing.measurements import SIGNIFICANCE
-from pipeline.dataset_record import DatasetRecord
-from pipeline.record import Record
-from pipeline.records import ExportedFile, RetrainRecord
+from pipeline.files.record import Record
+from pipeline.records.dataset import DatasetRecord
+from pipeline.records.export import ExportedFile
+from pipeline.records.retrain import RetrainRecord
 from pipeline.report import ReportInputs
 
 Split = Literal["test", "search-validation"]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
 
-from pipeline.operator_spec import parse_choice
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
+from pipeline.space.operator_spec import parse_choice
 
 _Pair = tuple[str | None, str | None]
 

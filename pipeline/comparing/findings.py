@@ -19,7 +19,7 @@ from pipeline.comparing.measurements import (
 )
 from pipeline.comparing.models import ModelComparison, change_percent
 from pipeline.comparing.targets import TargetsComparison
-from pipeline.record import Record
+from pipeline.files.record import Record
 from pipeline.report.formatting import count, file_size, milliseconds, percent, signed_percent
 from pipeline.report.limits import LimitCheck
 from pipeline.report.summary import limit_words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from pipeline.record import Record
+from pipeline.files.record import Record
 from pipeline.report import ReportInputs
 
 _TOLD_BY = {

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as distributions
 
-from pipeline.measure import TimingProtocol
-from pipeline.record import Record
+from pipeline.files.record import Record
+from pipeline.measure.protocol import TimingProtocol
 
 CAMPAIGN_STD_PERCENT = 0.6
 """How far one subject's level moves between campaigns by itself: standard deviation."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pipeline.comparing.measurements import UNCHANGED
-from pipeline.record import Record
+from pipeline.files.record import Record
 from pipeline.report import ReportInputs, summarise
 from pipeline.report.limits import LimitCheck
 

@@ -32,10 +32,10 @@ from pipeline.comparing.levels import (
 )
 from pipeline.comparing.sides import ComparedSide, Kind, Measured
 from pipeline.errors import MeasurementError, UsageError
-from pipeline.fingerprint import differences_that_matter
-from pipeline.journal import differing_fields
-from pipeline.latency_stats import MIN_SWEEPS
-from pipeline.record import Record
+from pipeline.files.record import Record
+from pipeline.measure.conditions import differences_that_matter
+from pipeline.measure.journal import differing_fields
+from pipeline.measure.statistics import MIN_SWEEPS
 
 SIGNIFICANCE = 0.01
 FLOOR_PERCENT = 1.0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pipeline.comparing.architectures import architecture_differences
-from pipeline.record import Record
-from pipeline.records import ExportedFile
+from pipeline.files.record import Record
+from pipeline.records.export import ExportedFile
 from pipeline.report import ReportInputs, summarise
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
 
 
 class FileComparison(Record):

@@ -6,11 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.comparing.accuracies import (
-    AccuracyComparison,
-    compare_accuracies,
-    image_differences,
-)
+from pipeline.comparing.accuracies import AccuracyComparison, compare_accuracies, image_differences
 from pipeline.comparing.findings import Finding, find
 from pipeline.comparing.gaps import Gap, gap_of
 from pipeline.comparing.limits import LimitComparison, compare_limits
@@ -19,7 +15,7 @@ from pipeline.comparing.models import ModelComparison, compare_models
 from pipeline.comparing.settings import DifferingSetting, compare_settings
 from pipeline.comparing.sides import Measured, of_benchmark
 from pipeline.comparing.targets import TargetsComparison, compare_targets
-from pipeline.record import Record
+from pipeline.files.record import Record
 from pipeline.report import ReportInputs
 
 MODEL = "the model"

@@ -16,7 +16,7 @@ from pipeline.comparing.showing import Grid, Listing, Shown
 from pipeline.report.formatting import count, file_size, notation, percent, signed_percent
 from pipeline.report.limits import LimitCheck
 from pipeline.report.summary import limit_words
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
 
 _NONE = "-"
 _MOST_SETTINGS = 20

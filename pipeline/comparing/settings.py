@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from pipeline.comparing.accuracies import dataset_of
-from pipeline.journal import differing_fields
-from pipeline.record import Record
+from pipeline.files.record import Record, plain
+from pipeline.measure.journal import differing_fields
 from pipeline.report import ReportInputs
 
 
@@ -53,9 +53,7 @@ def _environments(first: ReportInputs, second: ReportInputs) -> list[DifferingSe
     for stage, environment in first.environments().items():
         if stage not in there:
             continue
-        fields = differing_fields(
-            environment.model_dump(mode="json"), there[stage].model_dump(mode="json")
-        )
+        fields = differing_fields(plain(environment), plain(there[stage]))
         for name, was, now in fields:
             key = (name, repr(was), repr(now))
             known = found[key].stages if key in found else ()

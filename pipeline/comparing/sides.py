@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult
-from pipeline.campaign import environment_of
-from pipeline.device import Target
+from pipeline.device.fingerprint import Environment
+from pipeline.device.target import Target
 from pipeline.errors import TableError, UsageError
-from pipeline.files import read_record
-from pipeline.fingerprint import Environment
-from pipeline.journal import read_journal
+from pipeline.files.record import Record, plain
+from pipeline.files.whole import read_record
+from pipeline.files.workspace import run_dir
 from pipeline.latency.table import LAYERS
-from pipeline.latency_stats import MIN_SWEEPS, LatencyStats, Visit, by_key, reduce_visits
-from pipeline.measure import TimingProtocol
-from pipeline.record import Record
+from pipeline.latency.table_files import table_to_read
+from pipeline.measure.campaign import environment_of
+from pipeline.measure.journal import read_journal
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.measure.statistics import MIN_SWEEPS, LatencyStats, Visit, by_key, reduce_visits
+from pipeline.records.benchmark import BenchmarkRecord, BenchmarkResult
 from pipeline.report.inputs import resolved_target
-from pipeline.workspace import run_dir, table_to_read
 
 Kind = Literal["table", "benchmark"]
 _RECORD = "record.json"
@@ -193,7 +194,7 @@ def _on_target(
         conditions={
             "target": resolved,
             "protocol": record.protocol.model_dump(mode="json"),
-            "environment": machine.model_dump(mode="json"),
+            "environment": plain(machine),
         },
         environment=machine,
         runtime=Target.parse(target).runtime,

@@ -9,7 +9,7 @@ from pydantic import Field
 from pipeline.comparing.measurements import ComparisonRecord, Pair, compare_pairs
 from pipeline.comparing.sides import Kind, Measured
 from pipeline.errors import UsageError
-from pipeline.record import Record
+from pipeline.files.record import Record
 
 _WORDS: dict[Kind, str] = {"table": "a latency table", "benchmark": "a benchmark"}
 

@@ -12,19 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.calibration_record import (
-    Calibration,
-    CalibrationNetwork,
-    Method,
-    MethodError,
-)
-from pipeline.cost import architecture_cost
-from pipeline.encoding import Floats
 from pipeline.errors import MeasurementError
 from pipeline.latency.honesty import Judged, judge, left_out_line
 from pipeline.latency.posterior import Networks, Posterior, infer
-from pipeline.operator_spec import parse_key
-from pipeline.space import Architecture, SearchSpace
+from pipeline.records.calibration import Calibration, CalibrationNetwork, Method, MethodError
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import architecture_cost
+from pipeline.space.encoding import Floats
+from pipeline.space.operator_spec import parse_key
+from pipeline.space.search_space import SearchSpace
 
 MIN_NETWORKS = 8
 Times = Mapping[str, float]

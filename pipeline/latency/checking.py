@@ -8,20 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.architecture_file import parse_short, published
-from pipeline.bench import CONTROL
-from pipeline.calibration_record import DriftCheck
-from pipeline.campaign import CONTROL_NETWORK, run_campaign
-from pipeline.device import Target
+from pipeline.device.runtimes import model_file
+from pipeline.device.target import Target
 from pipeline.errors import TableError
-from pipeline.export_cache import export_all
-from pipeline.files import write_record
+from pipeline.export.cache import export_all
+from pipeline.files.whole import write_record
 from pipeline.latency.drift import check_path, judge_changes
 from pipeline.latency.table import NETWORK, LatencyTable
-from pipeline.measure import TimingProtocol
-from pipeline.operator_spec import parse_key
-from pipeline.progress import Progress, silent
-from pipeline.runtimes import model_file
+from pipeline.measure.bench import CONTROL
+from pipeline.measure.campaign import CONTROL_NETWORK, run_campaign
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.records.calibration import DriftCheck
+from pipeline.space.architecture_file import parse_short, published
+from pipeline.space.operator_spec import parse_key
+from pipeline.work.progress import Progress, silent
 
 _ENTRIES = 4
 # Short enough that a check takes seconds; apart enough that one slow spell does not hold it all.

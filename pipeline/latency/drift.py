@@ -12,13 +12,13 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.calibration_record import DriftCheck
-from pipeline.campaign import utc_now
-from pipeline.device import Target
+from pipeline.device.target import Target
 from pipeline.errors import TableError
-from pipeline.files import read_record
+from pipeline.files.whole import read_record
 from pipeline.latency.table import LatencyTable
-from pipeline.workspace import table_to_write
+from pipeline.latency.table_files import table_to_write
+from pipeline.measure.campaign import utc_now
+from pipeline.records.calibration import DriftCheck
 
 FRESH_PERCENT = 1.0
 STALE_SPREAD_PERCENT = 3.0

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from pipeline.calibration_record import Honesty
-from pipeline.encoding import Floats
+from pipeline.records.calibration import Honesty
+from pipeline.space.encoding import Floats
 
 PAIR_PERCENT = 10.0
 INTERVAL = 0.80

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.bench import CONTROL
-from pipeline.campaign import conditions, differing_conditions, utc_now
-from pipeline.device import Target
+from pipeline.device.target import Target
 from pipeline.errors import MeasurementError
-from pipeline.journal import Journal
 from pipeline.latency.table import LAYERS
-from pipeline.latency_stats import Visit
-from pipeline.measure import TimingProtocol
-from pipeline.progress import Progress, silent
-from pipeline.space import Architecture
-from pipeline.worker import MeasuringProcess
+from pipeline.measure.bench import CONTROL
+from pipeline.measure.campaign import conditions, differing_conditions, utc_now
+from pipeline.measure.journal import Journal
+from pipeline.measure.measuring_process import MeasuringProcess
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.measure.statistics import Visit
+from pipeline.space.architecture import Architecture
+from pipeline.work.progress import Progress, silent
 
 PASSES = 2
 _WARM_RUNS = 3

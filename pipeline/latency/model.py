@@ -16,19 +16,20 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.calibration_record import Calibration
-from pipeline.device import Target
-from pipeline.encoding import Floats, Rows, SlotTable, decode, encode
+from pipeline.device.target import Target
 from pipeline.errors import TableError
-from pipeline.files import read_record, storage_errors, write_record
+from pipeline.files.whole import read_record, storage_errors, write_record
 from pipeline.latency.calibration import posterior_of
 from pipeline.latency.drift import scale_of
 from pipeline.latency.observed import Latency, Predicted, Seen
 from pipeline.latency.posterior import Networks, Posterior, StdTangent
 from pipeline.latency.table import LatencyTable
-from pipeline.operator_spec import OperatorSpec
-from pipeline.records import LatencyPrediction
-from pipeline.space import Architecture, SearchSpace, get_space
+from pipeline.records.calibration import Calibration
+from pipeline.records.candidates import LatencyPrediction
+from pipeline.space.architecture import Architecture
+from pipeline.space.encoding import Floats, Rows, SlotTable, decode, encode
+from pipeline.space.operator_spec import OperatorSpec
+from pipeline.space.search_space import SearchSpace, get_space
 
 MODEL_VERSION = 2
 _Key = tuple[str, int, int]

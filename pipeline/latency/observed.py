@@ -16,9 +16,10 @@ from typing import Protocol
 import numpy as np
 from scipy import linalg
 
-from pipeline.encoding import Floats, Rows, encode
 from pipeline.latency.posterior import Networks, Posterior
-from pipeline.space import Architecture, SearchSpace, get_space
+from pipeline.space.architecture import Architecture
+from pipeline.space.encoding import Floats, Rows, encode
+from pipeline.space.search_space import SearchSpace, get_space
 
 # Relative standard deviation of the level of the whole machine against when the table was measured:
 # another moment changed the level by 1.2 to 4 % where that was studied, a new session by 0.1 %.

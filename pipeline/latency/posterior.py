@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg
 
-from pipeline.encoding import Floats
-from pipeline.operator_spec import OperatorSpec
+from pipeline.space.encoding import Floats
+from pipeline.space.operator_spec import OperatorSpec
 
 # Standard deviations of relative corrections. The whole level may be far off (another clock, a
 # runtime's overhead for each call), what operators share less, what is an operator's own least.

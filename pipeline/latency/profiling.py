@@ -15,20 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import runtimes
-from pipeline.architecture_file import published
-from pipeline.calibration_record import Calibration, Method
-from pipeline.campaign import (
-    CONTROL_NETWORK,
-    Campaign,
-    conditions,
-    differing_conditions,
-    run_campaign,
-)
-from pipeline.device import Target
-from pipeline.export_cache import export_all
-from pipeline.fingerprint import environment
-from pipeline.journal import read_journal, set_aside
+from pipeline.device import runtimes
+from pipeline.device.fingerprint import environment
+from pipeline.device.target import Target
+from pipeline.export.cache import export_all
 from pipeline.latency.calibration import (
     MIN_NETWORKS,
     Measured,
@@ -36,21 +26,28 @@ from pipeline.latency.calibration import (
     calibrate,
     require_networks,
 )
-from pipeline.latency.in_context import (
-    in_context_ms,
-    layers_key,
-    measure_in_context,
-)
+from pipeline.latency.in_context import in_context_ms, layers_key, measure_in_context
 from pipeline.latency.model import save_calibration
 from pipeline.latency.sampling import design_networks
 from pipeline.latency.table import network_key
-from pipeline.latency_stats import Visit, by_key, split_half_percent
-from pipeline.measure import TimingProtocol
-from pipeline.operator_spec import OperatorSpec
-from pipeline.progress import Progress, silent
-from pipeline.records import ProfileRecord
-from pipeline.space import Architecture, SearchSpace
-from pipeline.workspace import table_to_write
+from pipeline.latency.table_files import table_to_write
+from pipeline.measure.campaign import (
+    CONTROL_NETWORK,
+    Campaign,
+    conditions,
+    differing_conditions,
+    run_campaign,
+)
+from pipeline.measure.journal import read_journal, set_aside
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.measure.statistics import Visit, by_key, split_half_percent
+from pipeline.records.calibration import Calibration, Method
+from pipeline.records.profile import ProfileRecord
+from pipeline.space.architecture import Architecture
+from pipeline.space.architecture_file import published
+from pipeline.space.operator_spec import OperatorSpec
+from pipeline.space.search_space import SearchSpace
+from pipeline.work.progress import Progress, silent
 
 REFERENCE = "cream-14"
 # Between two visits of one campaign; more is an interruption, which costs nobody anything.

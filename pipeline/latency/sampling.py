@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from pipeline.cost import operator_macs
-from pipeline.encoding import SlotTable, decode
-from pipeline.space import Architecture, SearchSpace
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import operator_macs
+from pipeline.space.encoding import SlotTable, decode
+from pipeline.space.search_space import SearchSpace
 
 _TRIES = 50
 
@@ -97,7 +98,7 @@ _Deal = Callable[..., int]
 def _row(
     space: SearchSpace, resolution: int, level: int, rng: np.random.Generator, deal: _Deal
 ) -> tuple[int, ...]:
-    """A row of `pipeline.encoding` whose stages are within one block of a level of depth."""
+    """A row of `pipeline.space.encoding` whose stages are within one block of a level of depth."""
     row = [resolution]
     for stage in range(len(space.stages)):
         depth = int(np.clip(level + rng.integers(-1, 2), 1, space.max_depth))

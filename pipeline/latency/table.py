@@ -1,8 +1,8 @@
 """A latency table: what single operators take on one target.
 
-The file is a measuring journal (`pipeline.journal`): a header with the conditions, then visits.
-Reading reduces visits to entries. A table belongs to no search space: any space whose operators
-are in it may use it.
+The file is a measuring journal (`pipeline.measure.journal`): a header with the conditions, then
+visits. Reading reduces visits to entries. A table belongs to no search space: any space whose
+operators are in it may use it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.campaign import environment_of
-from pipeline.device import Target
-from pipeline.engines import engine_environment
+from pipeline.device.fingerprint import Environment
+from pipeline.device.target import Target
 from pipeline.errors import MissingEntriesError, TableError
-from pipeline.fingerprint import Environment, differences_that_matter
-from pipeline.journal import read_journal
-from pipeline.latency_stats import (
+from pipeline.latency.table_files import table_to_read
+from pipeline.measure.campaign import environment_of
+from pipeline.measure.conditions import differences_that_matter
+from pipeline.measure.engines import engine_environment
+from pipeline.measure.journal import read_journal
+from pipeline.measure.statistics import (
     MIN_SWEEPS,
     LatencyStats,
     Visit,
@@ -25,9 +27,8 @@ from pipeline.latency_stats import (
     control_stats,
     reduce_all,
 )
-from pipeline.operator_spec import OperatorSpec, parse_key
-from pipeline.space import Architecture
-from pipeline.workspace import table_to_read
+from pipeline.space.architecture import Architecture
+from pipeline.space.operator_spec import OperatorSpec, parse_key
 
 NETWORK = "net:"
 LAYERS = "layers:"

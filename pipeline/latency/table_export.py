@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.device import Target
+from pipeline.device.fingerprint import EXPORTER, RUNTIMES
+from pipeline.device.target import Target
 from pipeline.errors import TableError, UnavailableError, UnknownNameError
-from pipeline.files import write_atomic
-from pipeline.fingerprint import EXPORTER, RUNTIMES
-from pipeline.journal import read_journal
+from pipeline.files.whole import write_atomic
 from pipeline.latency.table import NETWORK, LatencyTable
-from pipeline.latency_stats import LatencyStats
-from pipeline.operator_spec import OperatorSpec, parse_key
+from pipeline.measure.journal import read_journal
+from pipeline.measure.statistics import LatencyStats
+from pipeline.space.operator_spec import OperatorSpec, parse_key
 
 Row = dict[str, Any]
 _NO_TIMES = {"schema_version", "cov", "n", "sweep_minima_ms"}

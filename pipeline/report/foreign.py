@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pipeline.records import LatencyPrediction
+from pipeline.records.candidates import LatencyPrediction
 from pipeline.report.inputs import ReportInputs
 
 _UNTOLD = "the records do not say in what they differ"

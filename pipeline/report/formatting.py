@@ -9,8 +9,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
-from pipeline.operator_spec import parse_choice
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
+from pipeline.space.operator_spec import parse_choice
 
 NBSP = "\u00a0"
 _MAGNITUDES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))

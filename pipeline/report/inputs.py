@@ -9,17 +9,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.benchmark_record import BenchmarkRecord
-from pipeline.device import HOST
-from pipeline.fingerprint import Environment
-from pipeline.records import (
-    ExportRecord,
-    ProfileRecord,
-    RetrainRecord,
-    SearchRecord,
-    TrainRecord,
-    VerifyRecord,
-)
+from pipeline.device.fingerprint import Environment
+from pipeline.device.target import HOST
+from pipeline.records.benchmark import BenchmarkRecord
+from pipeline.records.export import ExportRecord
+from pipeline.records.profile import ProfileRecord
+from pipeline.records.retrain import RetrainRecord
+from pipeline.records.search import SearchRecord
+from pipeline.records.train import TrainRecord
+from pipeline.records.verify import VerifyRecord
 
 StageName = Literal["profile", "train", "search", "verify", "retrain", "export", "benchmark"]
 STAGES: tuple[StageName, ...] = (

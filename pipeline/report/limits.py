@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from pipeline.benchmark_record import BenchmarkResult
-from pipeline.cost import Cost
-from pipeline.fingerprint import Environment
-from pipeline.latency_stats import LatencyStats
-from pipeline.record import Record
-from pipeline.records import Candidate, LatencyPrediction, Limits, VerifiedCandidate
+from pipeline.device.fingerprint import Environment
+from pipeline.files.record import Record
+from pipeline.measure.statistics import LatencyStats
+from pipeline.records.benchmark import BenchmarkResult
+from pipeline.records.candidates import Candidate, LatencyPrediction, Limits
+from pipeline.records.verify import VerifiedCandidate
 from pipeline.report.inputs import ReportInputs, same_target
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import Cost
 
 Quantity = Literal["latency", "macs", "macs_min", "params"]
 CLOSE = 2.0

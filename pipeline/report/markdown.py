@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pipeline.report import accuracy, latency, overview, prediction, selection
 from pipeline.report.blocks import (
     Block,
     Cards,
@@ -20,8 +19,9 @@ from pipeline.report.blocks import (
 )
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.percentiles import CONFIDENCE
+from pipeline.report.sections import accuracy, latency, overview, prediction, selection
+from pipeline.report.sections.timing import steadiness_table
 from pipeline.report.summary import Summary
-from pipeline.report.timing import steadiness_table
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|#~])")
 _MOST_ROWS = 16

@@ -12,9 +12,18 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.report import accuracy, front, latency, method, model, overview, prediction, selection
 from pipeline.report.blocks import Section
 from pipeline.report.inputs import ReportInputs, StageName
+from pipeline.report.sections import (
+    accuracy,
+    front,
+    latency,
+    method,
+    model,
+    overview,
+    prediction,
+    selection,
+)
 from pipeline.report.summary import Summary
 
 _TEMPLATES = Path(__file__).parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from pipeline.latency_stats import BOUND_CONFIDENCE, LatencyStats, runs_needed
+from pipeline.measure.statistics import BOUND_CONFIDENCE, LatencyStats, runs_needed
 from pipeline.report.blocks import Cell
 from pipeline.report.formatting import NBSP, milliseconds, significant
 

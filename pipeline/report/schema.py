@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipeline.files import write_atomic
-from pipeline.json_schema import schema_text
+from pipeline.files.json_schema import schema_text
+from pipeline.files.whole import write_atomic
 from pipeline.report.writing import ReportDocument
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pipeline.calibration_record import Honesty, Method, MethodError
-from pipeline.cost import Cost, architecture_cost
-from pipeline.record import Record
-from pipeline.records import LatencyPrediction, Limits, Parity
+from pipeline.files.record import Record
+from pipeline.files.workspace import run_dir
+from pipeline.records.calibration import Honesty, Method, MethodError
+from pipeline.records.candidates import LatencyPrediction, Limits
+from pipeline.records.export import Parity
 from pipeline.report.foreign import foreign_differences
 from pipeline.report.formatting import count, limit_count, limit_ms, percent, plus_minus, tiny
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.limits import LimitCheck, candidate_of, check_limits, verified_of
-from pipeline.space import Architecture
-from pipeline.workspace import run_dir
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import Cost, architecture_cost
 
 Verdict = Literal["met", "not met", "infeasible", "not measured", "no limits"]
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.files import write_atomic
+from pipeline.files.whole import write_atomic
 from pipeline.report.inputs import ReportFiles, ReportInputs
 from pipeline.report.markdown import render_markdown
 from pipeline.report.page import render_html

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from pipeline.encoding import Floats, Rows
 from pipeline.errors import UsageError
-from pipeline.records import Limits
+from pipeline.records.candidates import Limits
+from pipeline.space.encoding import Floats, Rows
 
 Costs = Callable[[Rows], Mapping[str, Floats]]
 

@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.encoding import Floats, Rows, SlotTable
 from pipeline.errors import ArchitectureError
+from pipeline.space.encoding import Floats, Rows, SlotTable
 
 _MOST_PLACES = 512
 """Of a group's table, so that it stays in the processor's first cache."""

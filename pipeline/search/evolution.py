@@ -18,12 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.encoding import Floats, Rows
 from pipeline.search.constraints import violation
 from pipeline.search.front import Indices, survivors
 from pipeline.search.problem import Problem, as_rows
 from pipeline.search.repair import repair
 from pipeline.search.variation import Random
+from pipeline.space.encoding import Floats, Rows
 
 _ROUNDS = 20
 """Times a generation is topped up before it stays smaller than the population."""

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import math
 
-from pipeline.records import Candidate
-from pipeline.search.constraints import (
-    bounds,
-    check_limits,
-    missed,
-    out_of_reach,
-    question_units,
-)
+from pipeline.records.candidates import Candidate
+from pipeline.search.constraints import bounds, check_limits, missed, out_of_reach, question_units
+from pipeline.search.exact.integer_program import nearest
+from pipeline.search.exact.linear import Cuts
 from pipeline.search.explanation import Explanation, Share
-from pipeline.search.integer_program import nearest
-from pipeline.search.linear import Cuts
 from pipeline.search.problem import Problem
 from pipeline.search.share import share_within
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pipeline.record import Record
-from pipeline.records import Candidate, Limits
+from pipeline.files.record import Record
+from pipeline.records.candidates import Candidate, Limits
 
 
 class Share(Record):

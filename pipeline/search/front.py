@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.encoding import Floats
+from pipeline.space.encoding import Floats
 
 Indices = NDArray[np.intp]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.encoding import Floats
 from pipeline.search.front import pareto_front
+from pipeline.space.encoding import Floats
 
 
 def hypervolume(

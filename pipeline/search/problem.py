@@ -9,8 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.encoding import Floats, Rows, SlotTable, decode, encode
-from pipeline.records import Candidate, LatencyPrediction, Limits
+from pipeline.records.candidates import Candidate, LatencyPrediction, Limits
 from pipeline.search.constraints import (
     MACS,
     PARAMS,
@@ -22,7 +21,9 @@ from pipeline.search.constraints import (
 )
 from pipeline.search.cost_tables import CostTables
 from pipeline.search.variation import Variation
-from pipeline.space import Architecture, SearchSpace
+from pipeline.space.architecture import Architecture
+from pipeline.space.encoding import Floats, Rows, SlotTable, decode, encode
+from pipeline.space.search_space import SearchSpace
 
 
 class Uncertainty(Protocol):

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.encoding import Floats, Rows
 from pipeline.search.problem import Problem
 from pipeline.search.variation import Random
+from pipeline.space.encoding import Floats, Rows
 
 _NEIGHBOURS = 16
 """Neighbours looked at in a step: enough to find a way, few enough that ways differ."""

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from pipeline.errors import StorageError
-from pipeline.files import storage_errors
+from pipeline.files.whole import storage_errors
 from pipeline.search.scoring import Scored
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
 
 
 class ScoreJournal:

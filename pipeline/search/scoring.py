@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.encoding import Floats, Rows
-from pipeline.progress import Progress
-from pipeline.records import Candidate
+from pipeline.records.candidates import Candidate
 from pipeline.search.problem import Problem, as_rows
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
+from pipeline.space.encoding import Floats, Rows
+from pipeline.work.progress import Progress
 
 
 class Scored(NamedTuple):

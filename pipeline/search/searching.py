@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pipeline.encoding import Floats, encode
 from pipeline.errors import InfeasibleError
-from pipeline.progress import Progress, silent
-from pipeline.records import Candidate, SearchRecord
+from pipeline.records.candidates import Candidate
+from pipeline.records.search import ResolutionResult, SearchRecord, TargetWinner
 from pipeline.search.constraints import latency_key, show_cost
-from pipeline.search.exact_search import tell_exactly
+from pipeline.search.exact.exact_search import tell_exactly
 from pipeline.search.explaining import check_request, describe_infeasible, nearest_candidate
 from pipeline.search.front import pareto_front
 from pipeline.search.hypervolume import hypervolume
@@ -20,8 +19,9 @@ from pipeline.search.problem import Problem
 from pipeline.search.scoring import Keep, Score, Scored, Scoring
 from pipeline.search.settings import SearchSettings
 from pipeline.search.strategies import Course, evolve, score_board, score_exact_front
-from pipeline.search_record import ResolutionResult, TargetWinner
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
+from pipeline.space.encoding import Floats, encode
+from pipeline.work.progress import Progress, silent
 
 
 def search(

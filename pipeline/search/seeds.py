@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.encoding import Rows
 from pipeline.errors import InfeasibleError
-from pipeline.search.integer_program import least_within
-from pipeline.search.linear import Cuts
+from pipeline.search.exact.integer_program import least_within
+from pipeline.search.exact.linear import Cuts
 from pipeline.search.problem import Problem
 from pipeline.search.repair import repair
 from pipeline.search.variation import Random
+from pipeline.space.encoding import Rows
 
 _ROUNDS = 5
 """Times random networks are repaired before few seeds are accepted."""

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from pipeline.encoding import SlotTable
-from pipeline.path_counts import PathCounts
 from pipeline.search.constraints import bounds, has_margin
 from pipeline.search.explanation import Share
 from pipeline.search.problem import Problem
+from pipeline.space.encoding import SlotTable
+from pipeline.space.path_counts import PathCounts
 
 _SAMPLES = 20_000
 _NS_PER_MS = 1e6

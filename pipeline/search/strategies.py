@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.encoding import Floats, Rows, encode
 from pipeline.errors import ArchitectureError, InfeasibleError, SolverError
 from pipeline.search.cost_tables import CostTables
 from pipeline.search.evolution import Evolution
-from pipeline.search.exact_search import ExactAnswer, search_exactly
+from pipeline.search.exact.exact_search import ExactAnswer, search_exactly
 from pipeline.search.hypervolume import hypervolume
 from pipeline.search.problem import Problem, as_rows
 from pipeline.search.scoring import Scoring
@@ -19,7 +18,8 @@ from pipeline.search.seeds import seed_rows
 from pipeline.search.settings import SearchSettings
 from pipeline.search.surrogate import LEAST_SAMPLES, fit_tables
 from pipeline.search.variation import Random
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
+from pipeline.space.encoding import Floats, Rows, encode
 
 _SEEDED = 10
 """One in so many of a population comes from the exact front. Its networks are much alike and owe

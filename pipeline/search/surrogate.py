@@ -18,9 +18,9 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 
-from pipeline.encoding import Floats, Rows, SlotTable
-from pipeline.search_record import SurrogateFit
-from pipeline.space import SearchSpace
+from pipeline.records.search import SurrogateFit
+from pipeline.space.encoding import Floats, Rows, SlotTable
+from pipeline.space.search_space import SearchSpace
 
 _PENALTIES = np.logspace(-2, 4, 25)
 _OWN_AT_A_SIZE = 0.5

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.encoding import Rows
-from pipeline.space import SearchSpace
+from pipeline.space.encoding import Rows
+from pipeline.space.search_space import SearchSpace
 
 Random = np.random.Generator
 

@@ -19,10 +19,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError
-from pipeline.files import write_atomic
-from pipeline.records import EpochRecord
+from pipeline.files.whole import write_atomic
+from pipeline.network.weights import read_weights
+from pipeline.records.train import EpochRecord
 from pipeline.training.learner import Average, Learner, LearnerState
-from pipeline.weights_file import read_weights
 
 _MODEL = "model/"
 _OPTIMIZER = "optimizer/"

@@ -12,8 +12,15 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.files import digest_of, digest_of_file, read_record, storage_errors, write_record
-from pipeline.records import RetrainRecord, TrainRecord
+from pipeline.files.whole import (
+    digest_of,
+    digest_of_file,
+    read_record,
+    storage_errors,
+    write_record,
+)
+from pipeline.records.retrain import RetrainRecord
+from pipeline.records.train import TrainRecord
 
 RecordType = TypeVar("RecordType", TrainRecord, RetrainRecord)
 

@@ -17,17 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import PipelineError
-from pipeline.progress import Progress
-from pipeline.records import EpochRecord
+from pipeline.images.image_data import Batch, ImageData
+from pipeline.images.randomness import seed_for
+from pipeline.records.train import EpochRecord
 from pipeline.training.checkpoint import Progressed, Trained
 from pipeline.training.compute import Compute
-from pipeline.training.image_data import Batch, ImageData
 from pipeline.training.learner import Average, Learner, Step
 from pipeline.training.optimizing import Schedule, make_optimizer
 from pipeline.training.processes import Processes
-from pipeline.training.randomness import seed_for
 from pipeline.training.settings import FitSettings, Optimizer
 from pipeline.training.training_log import TrainingLog
+from pipeline.work.progress import Progress
 
 # Steps between two looks at what was found out; a GPU is waited for no more often than that.
 _ROUND = 20

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.space import check_resolution
+from pipeline.space.search_space import check_resolution
 
 Method = Literal["single-path", "cream", "sandwich"]
 RetrainMethod = Literal["short", "paper"]
@@ -37,7 +37,7 @@ class FitSettings(BaseModel):
 
 
 class MatchingSettings(BaseModel):
-    """How the matching network learns who teaches whom; see `pipeline.training.matching`.
+    """How the matching network learns who teaches whom (`training.hypernetwork.matching`).
 
     Attributes:
         images: Training images held out for it.
@@ -55,7 +55,7 @@ class MatchingSettings(BaseModel):
 
 
 class TeachingSettings(BaseModel):
-    """How paths teach each other; see `pipeline.training.cream`.
+    """How paths teach each other; see `pipeline.training.hypernetwork.cream`.
 
     Attributes:
         board_size: Prioritized paths at each input size (K in the paper).
@@ -119,7 +119,7 @@ class TrainSettings(FitSettings):
 
 
 class TeacherSettings(BaseModel):
-    """Who teaches the chosen network while it is trained; see `pipeline.training.retrain_teacher`.
+    """Who teaches the chosen network while it is trained (`training.retraining.teacher`).
 
     Attributes:
         source: `hypernetwork`: its most accurate path that is larger than the network. Otherwise

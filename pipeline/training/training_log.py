@@ -13,7 +13,7 @@ from types import TracebackType
 
 from tensorboardX import SummaryWriter
 
-from pipeline.files import storage_errors
+from pipeline.files.whole import storage_errors
 
 _LINES = "log.jsonl"
 _EVENTS = "tensorboard"

@@ -15,9 +15,9 @@ import torch
 from pipeline.bundle import infer
 from pipeline.bundle.card import Bundle
 from pipeline.bundle.making import make_bundle
-from pipeline.network import Network
-from pipeline.recipe import Recipe
-from pipeline.recipe_data import open_data
+from pipeline.network.network import Network
+from pipeline.recipe.data import open_data
+from pipeline.recipe.recipe import Recipe
 from pipeline.report import ReportInputs
 from tests.bundle import made
 

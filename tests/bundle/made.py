@@ -10,25 +10,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.benchmark_record import BenchmarkRecord
-from pipeline.cost import architecture_cost
-from pipeline.files import read_record, write_record
-from pipeline.network import Network, build_network, save_checkpoint
-from pipeline.recipe import Recipe
-from pipeline.recipe_data import open_data
-from pipeline.recipe_stages import find_stage
-from pipeline.records import (
-    Candidate,
-    ExportRecord,
-    LatencyPrediction,
-    Limits,
-    RetrainRecord,
-    VerifiedCandidate,
-    VerifyRecord,
-)
+from pipeline.files.whole import read_record, write_record
+from pipeline.network.network import Network, build_network, save_checkpoint
+from pipeline.recipe.data import open_data
+from pipeline.recipe.recipe import Recipe
+from pipeline.recipe.resume import RECORD, Manifest, run_stage
+from pipeline.recipe.stages import find_stage
+from pipeline.records.benchmark import BenchmarkRecord
+from pipeline.records.candidates import Candidate, LatencyPrediction, Limits
+from pipeline.records.export import ExportRecord
+from pipeline.records.retrain import RetrainRecord
+from pipeline.records.verify import VerifiedCandidate, VerifyRecord
 from pipeline.report import ReportInputs
-from pipeline.space import Architecture
-from pipeline.stages import RECORD, Manifest, run_stage
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import architecture_cost
 from tests.report import made_up
 from tests.report.made_up_measuring import environment, stats, steadiness
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.benchmark_record import EngineAnswers
 from pipeline.bundle.card import Bundle
 from pipeline.bundle.latency import target_latencies
-from pipeline.files import read_record
-from pipeline.model_files import PROGRAM
-from pipeline.onnx_classifier import OnnxClassifier
-from pipeline.recipe_data import open_data
+from pipeline.device.model_files import PROGRAM
+from pipeline.export.classifier import OnnxClassifier
+from pipeline.files.whole import read_record
+from pipeline.recipe.data import open_data
+from pipeline.records.benchmark import EngineAnswers
 from tests.bundle import made
 from tests.bundle.conftest import MARK, Made
 from tests.report.made_up_measuring import environment

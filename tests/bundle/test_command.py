@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
 from pipeline.bundle import making
-from pipeline.recipe import save_recipe
+from pipeline.cli import app as cli
+from pipeline.recipe.recipe import save_recipe
 from tests.bundle.conftest import Made
 
 

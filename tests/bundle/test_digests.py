@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.bundle import infer
-from pipeline.files import digest_of, digest_of_file
+from pipeline.files.whole import digest_of, digest_of_file
 from tests.bundle.conftest import Made
 
 FILES = [

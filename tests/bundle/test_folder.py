@@ -9,7 +9,7 @@ import pytest
 from pipeline.bundle import making
 from pipeline.bundle.folder import check_free, check_names_no_place, new_folder
 from pipeline.errors import ExportError, StageError, StorageError, UsageError
-from pipeline.recipe_data import open_data
+from pipeline.recipe.data import open_data
 from tests.bundle.conftest import Made
 
 MARKED = '{"format": "cream-pipeline-bundle", "schema_version": 7}'

@@ -16,7 +16,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from pipeline.bundle import infer
-from pipeline.training.photo import photo_preprocessing, to_inputs, to_pixels, to_rgb
+from pipeline.images.photo import photo_preprocessing, to_inputs, to_pixels, to_rgb
 from tests.bundle.conftest import Made
 
 PHOTO = photo_preprocessing(64)

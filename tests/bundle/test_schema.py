@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from jsonschema import Draft202012Validator
 
 from pipeline.bundle.schema import bundle_schema
 from tests.bundle.conftest import Made
+from tests.checkout import ROOT
 
-PUBLISHED = Path(__file__).parents[2] / "docs" / "schemas" / "bundle.schema.json"
+PUBLISHED = ROOT / "docs" / "schemas" / "bundle.schema.json"
 
 
 def test_it_is_the_schema_of_today_s_record() -> None:

@@ -15,13 +15,14 @@ from timm.models._efficientnet_builder import decode_arch_def, round_channels
 from timm.models.mobilenetv3 import MobileNetV3
 from torch import nn
 
-from pipeline.architecture_file import published
 from pipeline.bundle.card import TimmForm
 from pipeline.bundle.timm_form import timm_form, write_timm_weights
-from pipeline.network import Network, build_network
-from pipeline.operators import imitate_training, seeded
-from pipeline.space import Architecture, get_space
-from pipeline.weights_file import read_weights
+from pipeline.network.network import Network, build_network
+from pipeline.network.operators import imitate_training, seeded
+from pipeline.network.weights import read_weights
+from pipeline.space.architecture import Architecture
+from pipeline.space.architecture_file import published
+from pipeline.space.search_space import get_space
 
 SPACES = ("cream", "cream-table1")
 

@@ -13,10 +13,10 @@ from onnx import numpy_helper
 from pipeline.bundle import infer
 from pipeline.bundle.answers import AS_DEVICES_DO, answers
 from pipeline.bundle.tolerance import tolerance
-from pipeline.dataset_record import Preprocessing
 from pipeline.errors import ExportError
-from pipeline.onnx_classifier import BY_THE_STANDARD
-from pipeline.training.photo import photo_preprocessing
+from pipeline.export.classifier import BY_THE_STANDARD
+from pipeline.images.photo import photo_preprocessing
+from pipeline.records.dataset import Preprocessing
 from tests.bundle.conftest import Made
 
 Images = NDArray[np.float32]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.benchmark_record import BenchmarkRecord, TargetTiming
 from pipeline.comparing.runs import ComparedRun
-from pipeline.latency_stats import LatencyStats
+from pipeline.measure.statistics import LatencyStats
+from pipeline.records.benchmark import BenchmarkRecord, TargetTiming
 from pipeline.report import ReportInputs
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
 from tests.comparing.simulated import visits_ms
 from tests.report import made_up
 from tests.report.made_up_measuring import TARGET, steadiness

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from pipeline.comparing.architectures import architecture_differences
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
 
 
 def network(*stages: str, resolution: int = 32, num_classes: int = 10) -> Architecture:

@@ -11,23 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as distributions
 
-from pipeline import cli
-from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult
-from pipeline.campaign import environment_of
+from pipeline.cli import app as cli
 from pipeline.comparing import levels
 from pipeline.comparing.levels import level
 from pipeline.comparing.measurements import SIGNIFICANCE, ComparisonRecord, compare
 from pipeline.comparing.sides import ComparedSide, Measured, read_measured
 from pipeline.comparing.targets import TargetsComparison, compare_measured
-from pipeline.device import Target
+from pipeline.device.fingerprint import Environment
+from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, StorageError, TableError, UsageError
-from pipeline.files import write_record
-from pipeline.fingerprint import Environment
-from pipeline.journal import Journal
-from pipeline.latency_stats import LatencyStats, Visit
-from pipeline.measure import TimingProtocol
-from pipeline.space import Architecture, get_space
-from pipeline.workspace import table_to_write
+from pipeline.files.whole import write_record
+from pipeline.latency.table_files import table_to_write
+from pipeline.measure.campaign import environment_of
+from pipeline.measure.journal import Journal
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.measure.statistics import LatencyStats, Visit
+from pipeline.records.benchmark import BenchmarkRecord, BenchmarkResult
+from pipeline.space.architecture import Architecture
+from pipeline.space.search_space import get_space
 from tests.comparing.simulated import visits_ms
 
 TARGET = Target.parse("synthetic/onnxruntime-fp32-b1-t1")

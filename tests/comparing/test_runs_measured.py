@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli
-from pipeline.benchmark import RANDOM, BenchmarkSubject, benchmark
-from pipeline.benchmark_record import BenchmarkRecord
+from pipeline.cli import app as cli
 from pipeline.comparing.runs import MODEL, RunComparison
-from pipeline.exporting import export_models
-from pipeline.files import write_record
-from pipeline.measure import TimingProtocol
-from pipeline.recipe import read_recipe
-from pipeline.space import Architecture
-from pipeline.stages import prepare_run
-from tests.tiny import TARGET, networks
+from pipeline.export.architectures import export_models
+from pipeline.files.whole import write_record
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.recipe.recipe import read_recipe
+from pipeline.recipe.resume import prepare_run
+from pipeline.records.benchmark import BenchmarkRecord
+from pipeline.space.architecture import Architecture
+from pipeline.trials.benchmark import RANDOM, BenchmarkSubject, benchmark
+from tests.measure.tiny import TARGET, networks
 
 PROTOCOL = TimingProtocol(
     sweeps=30,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.benchmark_record import BenchmarkRecord
 from pipeline.comparing.sides import Measured, of_benchmark
 from pipeline.comparing.targets import compare_measured
 from pipeline.errors import UsageError
+from pipeline.records.benchmark import BenchmarkRecord
 from tests.comparing.made_up_runs import OTHER_TARGET, campaign
 from tests.report.made_up_measuring import TARGET
 

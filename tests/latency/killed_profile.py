@@ -1,9 +1,9 @@
 """A profile small enough to be killed many times; `test_killed_profile.py` runs it in a process."""
 
-from pipeline.device import Target
+from pipeline.device.target import Target
 from pipeline.latency.profiling import profile
-from pipeline.measure import TimingProtocol
-from pipeline.space import get_space
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.space.search_space import get_space
 
 # Both numbers of sweeps alike, so that every run makes the same visits.
 PROTOCOL = TimingProtocol(

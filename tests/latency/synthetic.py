@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.calibration_record import Calibration
-from pipeline.campaign import CONTROL_NETWORK
-from pipeline.cost import operator_macs
-from pipeline.device import Target
-from pipeline.fingerprint import Environment, environment
-from pipeline.journal import Journal
+from pipeline.device.fingerprint import Environment, environment
+from pipeline.device.target import Target
 from pipeline.latency.calibration import Measured, OperatorTimes, calibrate
 from pipeline.latency.posterior import Networks
 from pipeline.latency.sampling import design_networks
 from pipeline.latency.table import network_key
-from pipeline.latency_stats import Visit
-from pipeline.operator_spec import OperatorSpec
-from pipeline.space import Architecture, SearchSpace
-from pipeline.workspace import table_to_write
+from pipeline.latency.table_files import table_to_write
+from pipeline.measure.campaign import CONTROL_NETWORK
+from pipeline.measure.journal import Journal
+from pipeline.measure.statistics import Visit
+from pipeline.records.calibration import Calibration
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import operator_macs
+from pipeline.space.operator_spec import OperatorSpec
+from pipeline.space.search_space import SearchSpace
 
 TARGET = Target.parse("synthetic/onnxruntime-fp32-b1-t1")
 OFFSET_MS, PER_BLOCK_MS = 0.3, 0.01

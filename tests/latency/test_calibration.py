@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from pipeline.calibration_record import Calibration
-from pipeline.cost import architecture_cost
 from pipeline.errors import MeasurementError
 from pipeline.latency.calibration import (
     MIN_NETWORKS,
@@ -17,8 +15,10 @@ from pipeline.latency.calibration import (
 from pipeline.latency.honesty import Judged, judge, left_out_line
 from pipeline.latency.posterior import infer
 from pipeline.latency.sampling import design_networks, sample_networks
-from pipeline.operator_spec import parse_key
-from pipeline.space import get_space
+from pipeline.records.calibration import Calibration
+from pipeline.space.cost import architecture_cost
+from pipeline.space.operator_spec import parse_key
+from pipeline.space.search_space import get_space
 from tests.latency import synthetic
 
 SPACE = get_space("cream").narrowed(max_depth=3, operators=["mb4_3x3", "mb6_3x3", "mb6_5x5"])

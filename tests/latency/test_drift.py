@@ -8,22 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.bench import CONTROL
-from pipeline.calibration_record import DriftCheck
-from pipeline.campaign import Campaign
-from pipeline.device import Target
+from pipeline.device.fingerprint import environment
+from pipeline.device.target import Target
 from pipeline.errors import StorageError, TableError, UnsteadyError
-from pipeline.files import read_record, write_record
-from pipeline.fingerprint import environment
+from pipeline.files.whole import read_record, write_record
 from pipeline.latency import checking
 from pipeline.latency.checking import check
 from pipeline.latency.drift import check_path, judge_changes, scale_of
 from pipeline.latency.model import LatencyModel, save_calibration
 from pipeline.latency.sampling import design_networks
 from pipeline.latency.table import LatencyTable, network_key
-from pipeline.latency_stats import LatencyStats, reduce_visits
-from pipeline.space import Architecture, get_space
-from pipeline.steadiness import Steadiness
+from pipeline.measure.bench import CONTROL
+from pipeline.measure.campaign import Campaign
+from pipeline.measure.statistics import LatencyStats, reduce_visits
+from pipeline.measure.steadiness import Steadiness
+from pipeline.records.calibration import DriftCheck
+from pipeline.space.architecture import Architecture
+from pipeline.space.search_space import get_space
 from tests.latency import synthetic
 from tests.latency.synthetic import TARGET, header, times_of, visit, write_table
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.calibration_record import Honesty
 from pipeline.latency.honesty import Judged, judge, left_out_line, line_on_macs, pair_percent
+from pipeline.records.calibration import Honesty
 
 MEASURED = [1.0, 2.0, 4.0, 5.0]
 

@@ -7,24 +7,20 @@ from typing import Any
 
 import pytest
 
-from pipeline.bench import CONTROL
-from pipeline.burst import Burst
-from pipeline.device import Target
+from pipeline.device.burst import Burst
+from pipeline.device.runtimes import REST, LayerTimes, tells_layer_times
+from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, TableError
-from pipeline.journal import read_journal
 from pipeline.latency import in_context
-from pipeline.latency.in_context import (
-    PASSES,
-    in_context_ms,
-    layers_key,
-    measure_in_context,
-)
+from pipeline.latency.in_context import PASSES, in_context_ms, layers_key, measure_in_context
 from pipeline.latency.sampling import design_networks
-from pipeline.latency_stats import Visit, by_key
-from pipeline.measure import TimingProtocol
-from pipeline.operator_spec import OperatorSpec
-from pipeline.runtimes import REST, LayerTimes, tells_layer_times
-from pipeline.space import Architecture, get_space
+from pipeline.measure.bench import CONTROL
+from pipeline.measure.journal import read_journal
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.measure.statistics import Visit, by_key
+from pipeline.space.architecture import Architecture
+from pipeline.space.operator_spec import OperatorSpec
+from pipeline.space.search_space import get_space
 from tests.latency import synthetic
 from tests.latency.synthetic import visit
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.device import host_slug
-from pipeline.journal import read_journal
+from pipeline.device.target import host_slug
+from pipeline.measure.journal import read_journal
+from tests.checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 KILLS = 50
 TABLE = Path("latency_tables") / host_slug() / "onnxruntime-fp32-b1-t1.jsonl"
 MODEL = TABLE.with_name("onnxruntime-fp32-b1-t1.model.json")

@@ -11,19 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.calibration_record import Calibration, DriftCheck
-from pipeline.encoding import Rows, encode
+from pipeline.device.fingerprint import environment
 from pipeline.errors import MissingEntriesError, StorageError, TableError
-from pipeline.files import read_record, write_record
-from pipeline.fingerprint import environment
+from pipeline.files.whole import read_record, write_record
 from pipeline.latency.calibration import posterior_of
 from pipeline.latency.drift import check_path
 from pipeline.latency.model import LatencyModel, ModelFile, model_path, save_calibration
 from pipeline.latency.table import LatencyTable
-from pipeline.operator_spec import parse_key
-from pipeline.records import LatencyPrediction
+from pipeline.records.calibration import Calibration, DriftCheck
+from pipeline.records.candidates import LatencyPrediction
 from pipeline.search.variation import Variation
-from pipeline.space import Architecture, SearchSpace, get_space
+from pipeline.space.architecture import Architecture
+from pipeline.space.encoding import Rows, encode
+from pipeline.space.operator_spec import parse_key
+from pipeline.space.search_space import SearchSpace, get_space
 from tests.latency import synthetic
 from tests.latency.synthetic import TARGET, header, network_ms, times_of, write_table
 

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.encoding import Floats, encode
 from pipeline.errors import TableError
 from pipeline.latency.calibration import posterior_of
 from pipeline.latency.model import LatencyModel, save_calibration
 from pipeline.latency.observed import LEAST_NOISE, LEVEL_STD
 from pipeline.latency.sampling import sample_networks
-from pipeline.operator_spec import parse_key
-from pipeline.records import LatencyPrediction
-from pipeline.space import Architecture, get_space
+from pipeline.records.candidates import LatencyPrediction
+from pipeline.space.architecture import Architecture
+from pipeline.space.encoding import Floats, encode
+from pipeline.space.operator_spec import parse_key
+from pipeline.space.search_space import get_space
 from tests.latency import synthetic
 from tests.latency.synthetic import TARGET, network_ms, times_of, write_table
 

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.encoding import Floats
 from pipeline.latency import posterior
 from pipeline.latency.honesty import INTERVAL
 from pipeline.latency.posterior import Networks, Posterior, Prior, infer
 from pipeline.latency.sampling import design_networks, sample_networks
-from pipeline.operator_spec import OperatorSpec
-from pipeline.space import Architecture, SearchSpace, get_space
+from pipeline.space.architecture import Architecture
+from pipeline.space.encoding import Floats
+from pipeline.space.operator_spec import OperatorSpec
+from pipeline.space.search_space import SearchSpace, get_space
 from tests.latency import synthetic
 
 CREAM = get_space("cream")

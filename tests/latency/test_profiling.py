@@ -9,24 +9,26 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.architecture_file import published
-from pipeline.device import Target
+from pipeline.device.fingerprint import environment
+from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, TableError, UnavailableError
-from pipeline.fingerprint import environment
-from pipeline.journal import Journal, read_journal
+from pipeline.files.cache_folder import CACHE_VARIABLE
 from pipeline.latency.calibration import MIN_NETWORKS
 from pipeline.latency.in_context import PASSES, in_context_ms, layers_key
 from pipeline.latency.model import LatencyModel, model_path
 from pipeline.latency.profiling import REFERENCE, _operator_times, profile, visiting_s
 from pipeline.latency.sampling import sample_networks
 from pipeline.latency.table import network_key
-from pipeline.latency_stats import Visit
-from pipeline.progress import Progress
-from pipeline.records import ProfileRecord
-from pipeline.space import Architecture, SearchSpace, get_space
-from pipeline.workspace import CACHE_VARIABLE, table_to_write
+from pipeline.latency.table_files import table_to_write
+from pipeline.measure.journal import Journal, read_journal
+from pipeline.measure.statistics import Visit
+from pipeline.records.profile import ProfileRecord
+from pipeline.space.architecture import Architecture
+from pipeline.space.architecture_file import published
+from pipeline.space.search_space import SearchSpace, get_space
+from pipeline.work.progress import Progress
 from tests.latency import synthetic
-from tests.tiny import CLASSES, QUICK, RESOLUTION, SPACE, TARGET, networks
+from tests.measure.tiny import CLASSES, QUICK, RESOLUTION, SPACE, TARGET, networks
 
 # In the second sweep of operators and networks, and in the second pass over networks' layers.
 STOPPED_AFTER = (30, MIN_NETWORKS + 3)

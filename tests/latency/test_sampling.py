@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cost import architecture_cost, macs_range
 from pipeline.latency.sampling import design_networks, sample_networks
-from pipeline.space import Architecture, SearchSpace, get_space, space_names
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import architecture_cost, macs_range
+from pipeline.space.search_space import SearchSpace, get_space, space_names
 
 CREAM = get_space("cream")
 CLASSES = 10

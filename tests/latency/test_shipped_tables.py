@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.device import Target
-from pipeline.encoding import encode
+from pipeline.device.fingerprint import environment
+from pipeline.device.target import Target
 from pipeline.errors import TableError
-from pipeline.fingerprint import differences_that_matter, environment
 from pipeline.latency.model import LatencyModel, model_path
 from pipeline.latency.table import NETWORK, LatencyTable
-from pipeline.space import get_space
+from pipeline.measure.conditions import differences_that_matter
+from pipeline.space.encoding import encode
+from pipeline.space.search_space import get_space
+from tests.checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 RESOLUTIONS = {"onnxruntime-fp32-b1-t1": {224, 160, 96, 64, 32}, "openvino-fp32-b1-t1": {224}}
 CLASSES = 1000
 MOST_MAPE_PERCENT = {224: 2.0, 160: 2.5, 96: 3.5, 64: 4.5, 32: 6.0}

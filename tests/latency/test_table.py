@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.device import Target
+from pipeline.device.fingerprint import environment
+from pipeline.device.target import Target
 from pipeline.errors import MissingEntriesError, TableError
-from pipeline.fingerprint import environment
-from pipeline.journal import Journal
 from pipeline.latency.table import LatencyTable, network_key
-from pipeline.operator_spec import OperatorSpec, parse_key
-from pipeline.space import Architecture, get_space
+from pipeline.measure.journal import Journal
+from pipeline.space.architecture import Architecture
+from pipeline.space.operator_spec import OperatorSpec, parse_key
+from pipeline.space.search_space import get_space
 from tests.latency.synthetic import TARGET, header, operator_ms, times_of, visit, write_table
 
 K3, K5, K7 = (parse_key(f"ir_k{k}_s1_e6_i40_o40_r28_se0.25") for k in (3, 5, 7))

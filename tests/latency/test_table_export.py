@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from pipeline import cli
-from pipeline.device import Target
+from pipeline.cli import app as cli
+from pipeline.device.target import Target
 from pipeline.errors import TableError, UnavailableError, UnknownNameError, UsageError
-from pipeline.journal import Journal
 from pipeline.latency.table import LatencyTable, network_key
 from pipeline.latency.table_export import export_table, table_rows
-from pipeline.latency_stats import Visit
-from pipeline.operator_spec import parse_key
-from pipeline.space import Architecture
-from pipeline.workspace import table_to_write
+from pipeline.latency.table_files import table_to_write
+from pipeline.measure.journal import Journal
+from pipeline.measure.statistics import Visit
+from pipeline.space.architecture import Architecture
+from pipeline.space.operator_spec import parse_key
 
 TARGET = Target.parse("synthetic/onnxruntime-fp32-b1-t1")
 BLOCK = parse_key("ir_k5_s2_e6_i24_o40_r56_se0.25")

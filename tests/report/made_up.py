@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.architecture_file import published
-from pipeline.benchmark_record import BenchmarkRecord, BenchmarkResult
-from pipeline.cost import architecture_cost
-from pipeline.dataset_record import DatasetRecord, Preprocessing
-from pipeline.measure import TimingProtocol
-from pipeline.model_files import FP16, FP32, INT8, INT8_SYMMETRIC, KINDS, PROGRAM
-from pipeline.records import (
-    Candidate,
-    EpochRecord,
-    ExportedFile,
-    ExportedModel,
-    ExportRecord,
-    LatencyPrediction,
-    Limits,
-    Parity,
-    PrioritizedPath,
-    RetrainRecord,
-    SearchRecord,
-    TrainRecord,
-    VerifiedCandidate,
-    VerifyRecord,
-)
+from pipeline.device.model_files import FP16, FP32, INT8, INT8_SYMMETRIC, KINDS, PROGRAM
+from pipeline.device.runtimes import REST
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.records.benchmark import BenchmarkRecord, BenchmarkResult
+from pipeline.records.candidates import Candidate, LatencyPrediction, Limits
+from pipeline.records.dataset import DatasetRecord, Preprocessing
+from pipeline.records.export import ExportedFile, ExportedModel, ExportRecord, Parity
+from pipeline.records.retrain import RetrainRecord
+from pipeline.records.search import SearchRecord
+from pipeline.records.train import EpochRecord, PrioritizedPath, TrainRecord
+from pipeline.records.verify import VerifiedCandidate, VerifyRecord
 from pipeline.report import ReportInputs
-from pipeline.runtimes import REST
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
+from pipeline.space.architecture_file import published
+from pipeline.space.cost import architecture_cost
 from tests.report.made_up_measuring import (
     RESOLUTION,
     TARGET,

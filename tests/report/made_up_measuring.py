@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.calibration_record import Calibration, CalibrationNetwork, Honesty, MethodError
-from pipeline.cost import architecture_cost, operator_macs
-from pipeline.fingerprint import Environment
-from pipeline.latency_stats import LatencyStats, runs_needed
-from pipeline.measure import TimingProtocol
-from pipeline.records import ProfileRecord
-from pipeline.space import Architecture, get_space
-from pipeline.steadiness import Steadiness
+from pipeline.device.fingerprint import Environment
+from pipeline.measure.protocol import TimingProtocol
+from pipeline.measure.statistics import LatencyStats, runs_needed
+from pipeline.measure.steadiness import Steadiness
+from pipeline.records.calibration import Calibration, CalibrationNetwork, Honesty, MethodError
+from pipeline.records.profile import ProfileRecord
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import architecture_cost, operator_macs
+from pipeline.space.search_space import get_space
 
 TARGET = "host/onnxruntime-fp32-b1-t1"
 RESOLUTION = 64

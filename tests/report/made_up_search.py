@@ -6,25 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.architecture_file import published, published_models
-from pipeline.cost import architecture_cost
-from pipeline.records import (
-    Candidate,
-    LatencyPrediction,
-    Limits,
-    SearchRecord,
-    VerifiedCandidate,
-    VerifyRecord,
-)
-from pipeline.report import ReportInputs
-from pipeline.search_record import (
+from pipeline.records.candidates import Candidate, LatencyPrediction, Limits
+from pipeline.records.search import (
     ExactSearch,
     FrontPoint,
     ResolutionResult,
+    SearchRecord,
     SurrogateFit,
     TargetWinner,
 )
-from pipeline.space import Architecture
+from pipeline.records.verify import VerifiedCandidate, VerifyRecord
+from pipeline.report import ReportInputs
+from pipeline.space.architecture import Architecture
+from pipeline.space.architecture_file import published, published_models
+from pipeline.space.cost import architecture_cost
 from tests.report import made_up
 from tests.report.made_up_measuring import (
     TARGET,

@@ -1,8 +1,8 @@
 """The report on the images: classes by split, what was skipped, and warnings beside accuracy."""
 
-from pipeline.report import accuracy, method
 from pipeline.report.blocks import Table, Text
 from pipeline.report.inputs import ReportInputs
+from pipeline.report.sections import accuracy, method
 from pipeline.report.summary import summarise
 from tests.report import made_up
 

@@ -1,10 +1,10 @@
 """The table of an exported model's files."""
 
-from pipeline.model_files import KINDS
+from pipeline.device.model_files import KINDS
 from pipeline.report import ReportInputs
-from pipeline.report.accuracy import section
 from pipeline.report.blocks import Table
-from pipeline.report.exported import files_table
+from pipeline.report.sections.accuracy import section
+from pipeline.report.sections.exported import files_table
 from pipeline.report.summary import summarise
 from tests.report import made_up
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.architecture_file import published
 from pipeline.report import formatting
-from pipeline.space import Architecture
+from pipeline.space.architecture import Architecture
+from pipeline.space.architecture_file import published
 
 
 def plain(text: str) -> str:

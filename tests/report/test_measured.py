@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from pipeline.gpu import Gpu
-from pipeline.measure import TimingProtocol
+from pipeline.device.gpu import Gpu
+from pipeline.measure.protocol import TimingProtocol
 from pipeline.report import ReportInputs, summarise
-from pipeline.report.timing import PROTOCOL_WORDS
+from pipeline.report.sections.timing import PROTOCOL_WORDS
 from tests.report import made_up
 from tests.report.reading import Element, plain, read_html, render, words
 

@@ -7,7 +7,8 @@ from collections import Counter
 
 import pytest
 
-from pipeline.records import Limits, VerifyRecord
+from pipeline.records.candidates import Limits
+from pipeline.records.verify import VerifyRecord
 from pipeline.report import ReportInputs, summarise
 from pipeline.report.inputs import STAGES
 from tests.report import made_up

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.calibration_record import Calibration, Honesty
 from pipeline.latency.honesty import left_out_line
-from pipeline.records import LatencyPrediction
+from pipeline.records.calibration import Calibration, Honesty
+from pipeline.records.candidates import LatencyPrediction
 from pipeline.report import ReportInputs
-from pipeline.report.honesty import honesty_table
 from pipeline.report.markdown import MOST_CHARACTERS
-from pipeline.report.points import points_on
+from pipeline.report.sections.honesty import honesty_table
+from pipeline.report.sections.points import points_on
 from tests.report import made_up
 from tests.report.reading import Element, plain, read_html, render, words
 

@@ -13,9 +13,10 @@ from jsonschema import Draft202012Validator
 
 from pipeline.report import ReportInputs, render_report
 from pipeline.report.schema import report_schema
+from tests.checkout import ROOT
 from tests.report import made_up, made_up_search
 
-PUBLISHED = Path(__file__).parents[2] / "docs" / "schemas" / "report.schema.json"
+PUBLISHED = ROOT / "docs" / "schemas" / "report.schema.json"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_it_is_the_schema_of_today_s_records() -> None:
 def test_the_command_writes_it(tmp_path: Path) -> None:
     written = tmp_path / "report.schema.json"
     command = [sys.executable, "-W", "error", "-m", "pipeline.report.schema", str(written)]
-    subprocess.run(command, check=True, cwd=PUBLISHED.parents[2])
+    subprocess.run(command, check=True, cwd=ROOT)
     assert written.read_text(encoding="utf-8") == report_schema()
 
 

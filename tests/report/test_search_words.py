@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.records import Limits
-from pipeline.report import search_words
-from pipeline.search_record import ExactSearch, SurrogateFit
+from pipeline.records.candidates import Limits
+from pipeline.records.search import ExactSearch, SurrogateFit
+from pipeline.report.sections import search_words
 from tests.report import made_up, made_up_search
 from tests.report.reading import plain
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.report import ReportInputs, render_report
+from tests.checkout import ROOT
 from tests.report import made_up
 from tests.report.test_markdown import MOST_CHARACTERS
 
@@ -42,6 +42,6 @@ def test_the_markdown_is_far_under_what_a_comment_may_hold(large: ReportInputs) 
 
 
 def test_pictures_of_the_readme_are_small() -> None:
-    docs = Path(__file__).parents[2] / "docs"
+    docs = ROOT / "docs"
     pictures = [docs / name for name in ("report.png", "report-network.png")]
     assert all(0 < picture.stat().st_size <= 300 * 1024 for picture in pictures)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import pipeline.report
-from pipeline.report.markers import SIZE_CLASSES, size_key
-from pipeline.space import RESOLUTIONS
+from pipeline.report.pictures.markers import SIZE_CLASSES, size_key
+from pipeline.space.search_space import RESOLUTIONS
 
 CSS = (Path(pipeline.report.__file__).parent / "report.css").read_text(encoding="utf-8")
 TEXT = 4.5

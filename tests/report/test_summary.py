@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.cost import architecture_cost
-from pipeline.model_files import KINDS
-from pipeline.records import Limits
+from pipeline.device.model_files import KINDS
+from pipeline.records.candidates import Limits
 from pipeline.report import ReportInputs, summarise
 from pipeline.report.limits import check_limits
 from pipeline.report.summary import sampling_std_percent
+from pipeline.space.cost import architecture_cost
 from tests.report import made_up
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from pipeline.report import svg
+from pipeline.report.pictures import svg
 
 
 @given(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.benchmark_record import (
+from pipeline.device.runtimes import REST
+from pipeline.records.benchmark import (
     BenchmarkRecord,
     BenchmarkResult,
     DeviceTiming,
@@ -15,7 +16,6 @@ from pipeline.benchmark_record import (
 from pipeline.report import ReportInputs
 from pipeline.report.markdown import render_markdown
 from pipeline.report.summary import summarise
-from pipeline.runtimes import REST
 from tests.report import made_up
 from tests.report.reading import Element, plain, read_html, render, words
 

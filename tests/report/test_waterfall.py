@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import pytest
 
+from pipeline.device.runtimes import REST
 from pipeline.report import ReportInputs
 from pipeline.report.blocks import Figure, Missing, Text
 from pipeline.report.formatting import NBSP
+from pipeline.report.sections.waterfall import measured_times, predicted_times, waterfall_blocks
 from pipeline.report.summary import Summary, summarise
-from pipeline.report.waterfall import measured_times, predicted_times, waterfall_blocks
-from pipeline.runtimes import REST
 from tests.report import made_up
 
 

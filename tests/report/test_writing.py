@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import StorageError
-from pipeline.files import read_record
+from pipeline.files.whole import read_record
 from pipeline.report import ReportFiles, ReportInputs, write_report
 from pipeline.report.writing import ReportDocument
 from tests.report import made_up

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
-from pipeline.records import Limits
+from pipeline.records.candidates import Limits
 from pipeline.search.constraints import (
     bounds,
     check_limits,

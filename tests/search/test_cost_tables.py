@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cost import architecture_cost
-from pipeline.encoding import SlotTable
 from pipeline.errors import ArchitectureError
 from pipeline.search import cost_tables
 from pipeline.search.cost_tables import CostTables
+from pipeline.space.cost import architecture_cost
+from pipeline.space.encoding import SlotTable
 from tests.search.toys import make_toy
 
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 6))

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.errors import InfeasibleError
-from pipeline.records import Limits
+from pipeline.records.candidates import Limits
 from pipeline.search import seeds
 from pipeline.search.evolution import Evolution
-from pipeline.search.integer_program import least_within
+from pipeline.search.exact.integer_program import least_within
 from pipeline.search.repair import repair
 from pipeline.search.seeds import seed_rows
 from pipeline.search.settings import SearchSettings

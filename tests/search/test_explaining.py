@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UsageError
-from pipeline.records import Limits
+from pipeline.records.candidates import Limits
 from pipeline.search.constraints import bounds
 from pipeline.search.explaining import check_request, explain
 from pipeline.search.explanation import Explanation

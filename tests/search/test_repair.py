@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.records import Limits
+from pipeline.records.candidates import Limits
 from pipeline.search.cost_tables import CostTables
 from pipeline.search.repair import repair
 from tests.search.toys import CPU, GPU, make_toy

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.cost import architecture_cost
-from pipeline.encoding import encode
 from pipeline.errors import UsageError
-from pipeline.records import Limits, SearchRecord
+from pipeline.records.candidates import Limits
+from pipeline.records.search import SearchRecord
 from pipeline.search.front import pareto_front
 from pipeline.search.hypervolume import hypervolume
 from pipeline.search.scoring import Scored
 from pipeline.search.settings import SearchSettings
+from pipeline.space.cost import architecture_cost
+from pipeline.space.encoding import encode
 from tests.search.toys import CLASSES, CPU, CPU_MS, GPU, make_toy
 
 QUICK = SearchSettings(candidates=60, population=10, surrogate_share=0.0)

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline import path_counts
-from pipeline.encoding import SlotTable
-from pipeline.records import Limits
+from pipeline.records.candidates import Limits
 from pipeline.search.constraints import has_margin
 from pipeline.search.cost_tables import CostTables
 from pipeline.search.share import share_within
+from pipeline.space import path_counts
+from pipeline.space.encoding import SlotTable
 from tests.search.random_problems import enumerated
 from tests.search.toys import CPU, make_toy
 

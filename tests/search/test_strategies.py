@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.encoding import encode
 from pipeline.errors import SolverError
-from pipeline.records import Limits
+from pipeline.records.candidates import Limits
 from pipeline.search import scoring, strategies
-from pipeline.search.exact_search import search_exactly
+from pipeline.search.exact.exact_search import search_exactly
 from pipeline.search.scoring import Scored, Scoring
 from pipeline.search.settings import SearchSettings
 from pipeline.search.strategies import Course, evolve, score_exact_front
+from pipeline.space.encoding import encode
 from tests.search.toys import CPU, GPU, make_toy
 
 WHOLE, MIDDLE = make_toy(), make_toy(4, 4)

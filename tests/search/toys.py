@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cost import operator_macs, operator_params
-from pipeline.encoding import Floats, Rows, SlotTable, decode, encode
-from pipeline.operator_spec import OperatorSpec
-from pipeline.records import Limits, SearchRecord
+from pipeline.records.candidates import Limits
+from pipeline.records.search import SearchRecord
 from pipeline.search.constraints import MACS, PARAMS, latency_key
 from pipeline.search.cost_tables import CostTables
 from pipeline.search.problem import Problem, Uncertainty
@@ -19,7 +17,11 @@ from pipeline.search.scoring import OnScored, Scored
 from pipeline.search.searching import search
 from pipeline.search.settings import SearchSettings
 from pipeline.search.variation import Variation
-from pipeline.space import Architecture, SearchSpace, get_space
+from pipeline.space.architecture import Architecture
+from pipeline.space.cost import operator_macs, operator_params
+from pipeline.space.encoding import Floats, Rows, SlotTable, decode, encode
+from pipeline.space.operator_spec import OperatorSpec
+from pipeline.space.search_space import SearchSpace, get_space
 
 CPU, GPU = "cpu/onnxruntime-fp32-b1-t1", "gpu/tensorrt-fp16-b1"
 CPU_MS, GPU_MS = latency_key(CPU), latency_key(GPU)

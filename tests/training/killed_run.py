@@ -9,14 +9,15 @@ from pathlib import Path
 
 import torch
 
-from pipeline.progress import Progress, silent
-from pipeline.records import RetrainRecord, TrainRecord
-from pipeline.space import Architecture, get_space
+from pipeline.images.datasets import open_dataset
+from pipeline.records.retrain import RetrainRecord
+from pipeline.records.train import TrainRecord
+from pipeline.space.architecture import Architecture
+from pipeline.space.search_space import get_space
 from pipeline.training import fitting
-from pipeline.training.datasets import open_dataset
-from pipeline.training.hypernetwork import train_hypernetwork
-from pipeline.training.path_sampling import PathLimits
-from pipeline.training.retraining import retrain
+from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
+from pipeline.training.hypernetwork.path_sampling import PathLimits
+from pipeline.training.retraining.retraining import retrain
 from pipeline.training.settings import (
     MatchingSettings,
     Method,
@@ -24,6 +25,7 @@ from pipeline.training.settings import (
     TeachingSettings,
     TrainSettings,
 )
+from pipeline.work.progress import Progress, silent
 
 
 def train(

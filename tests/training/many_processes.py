@@ -12,20 +12,22 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline.progress import silent
-from pipeline.space import Architecture, get_space
-from pipeline.supernet import Supernet
-from pipeline.training import fitting, hypernetwork
-from pipeline.training.cream import Cream
-from pipeline.training.datasets import open_dataset
-from pipeline.training.path_sampling import PathLimits
-from pipeline.training.retraining import retrain
+from pipeline.images.datasets import open_dataset
+from pipeline.network.supernet import Supernet
+from pipeline.space.architecture import Architecture
+from pipeline.space.search_space import get_space
+from pipeline.training import fitting
+from pipeline.training.hypernetwork import hypernetwork
+from pipeline.training.hypernetwork.cream import Cream
+from pipeline.training.hypernetwork.path_sampling import PathLimits
+from pipeline.training.retraining.retraining import retrain
 from pipeline.training.settings import (
     MatchingSettings,
     RetrainSettings,
     TeachingSettings,
     TrainSettings,
 )
+from pipeline.work.progress import silent
 
 SETTINGS = TrainSettings(
     method="cream",

@@ -8,22 +8,22 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline import cli
-from pipeline.architecture_file import published
-from pipeline.cost import architecture_cost
-from pipeline.operator_spec import OperatorSpec
-from pipeline.operators import build_operator
-from pipeline.progress import silent
-from pipeline.space import SearchSpace, get_space
-from pipeline.supernet import Supernet
-from pipeline.training.board import Board, BoardEntry
+from pipeline.cli import app as cli
+from pipeline.images.datasets import open_dataset
+from pipeline.network.operators import build_operator
+from pipeline.network.supernet import Supernet
+from pipeline.space.architecture_file import published
+from pipeline.space.cost import architecture_cost
+from pipeline.space.operator_spec import OperatorSpec
+from pipeline.space.search_space import SearchSpace, get_space
 from pipeline.training.compute import compute_here
-from pipeline.training.datasets import open_dataset
-from pipeline.training.hypernetwork import train_hypernetwork
-from pipeline.training.path_sampling import PathLimits, PathSampler
+from pipeline.training.hypernetwork.board import Board, BoardEntry
+from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
+from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
+from pipeline.training.hypernetwork.teachers import Matching
 from pipeline.training.processes import Processes
 from pipeline.training.settings import MatchingSettings, TeachingSettings, TrainSettings
-from pipeline.training.teachers import Matching
+from pipeline.work.progress import silent
 
 CREAM = TrainSettings(
     method="cream",
@@ -111,7 +111,7 @@ def test_3_no_random_path_decides_which_weights_are_kept(space: SearchSpace, tmp
     falling = iter((99.0, 1.0))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "pipeline.training.hypernetwork.statistics.fmean",
+            "pipeline.training.hypernetwork.hypernetwork.statistics.fmean",
             lambda values: len(list(values)) and next(falling),
         )
         misled = _train(narrow, tmp_path / "misled")

@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.progress import silent
-from pipeline.space import SearchSpace
-from pipeline.supernet import load_supernet
+from pipeline.images.datasets import open_dataset
+from pipeline.network.supernet import load_supernet
+from pipeline.space.search_space import SearchSpace
 from pipeline.training import fitting
-from pipeline.training.datasets import open_dataset
-from pipeline.training.evaluation import HypernetworkScorer
-from pipeline.training.hypernetwork import train_hypernetwork
-from pipeline.training.path_sampling import PathLimits, PathSampler
+from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
+from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
+from pipeline.training.scoring.evaluation import HypernetworkScorer
 from pipeline.training.settings import (
     MatchingSettings,
     ScoreSettings,
     TeachingSettings,
     TrainSettings,
 )
+from pipeline.work.progress import silent
 
 pytestmark = [
     pytest.mark.gpu,

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from tests.checkout import ROOT
+
 SCRIPT = Path(__file__).with_name("many_processes.py")
-ROOT = SCRIPT.parents[2]
 
 
 def trained(folder: Path, processes: int, statistics: str) -> list[dict[str, Any]]:

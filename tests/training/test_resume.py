@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import CheckpointError, StorageError
-from pipeline.records import RetrainRecord, TrainRecord
+from pipeline.network.weights import read_weights
+from pipeline.records.retrain import RetrainRecord
+from pipeline.records.train import TrainRecord
 from pipeline.training import fitting
-from pipeline.weights_file import read_weights
 
 SCRIPT = Path(__file__).with_name("killed_run.py")
 _spec = importlib.util.spec_from_file_location("killed_run", SCRIPT)
@@ -38,7 +39,7 @@ def _checkpoints_within_epochs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.training.fitting._ROUND", 2)
         patch.setattr("pipeline.training.fitting._CHECKPOINT_EVERY_S", 0.0)
-        patch.setattr("pipeline.training.hypernetwork._MONITORED_PATHS", 1)
+        patch.setattr("pipeline.training.hypernetwork.hypernetwork._MONITORED_PATHS", 1)
         yield
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.architecture_file import published
-from pipeline.network import build_network
+from pipeline.network.network import build_network
+from pipeline.space.architecture_file import published
 from pipeline.training.small_maps import SmallMaps, small_map_conv2d
 
 

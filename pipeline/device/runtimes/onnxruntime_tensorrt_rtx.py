@@ -1,0 +1,125 @@
+"""ONNX Runtime on NVIDIA GPUs of GeForce and RTX kind, by the TensorRT for RTX plugin.
+
+The plugin adds to the ordinary `onnxruntime` package, which has no CUDA memory of its own: every
+run copies its inputs to the GPU and its outputs back, and its latency holds that. A node that would
+run on the CPU is an error. Networks are strongly typed, so what is computed in is what the file
+says; the plugin does not tell it. The `tensorrt_rtx` runtime tells what was built, and times the
+GPU alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipeline.device.model_files import FP16, FP32, INT8_SYMMETRIC
+from pipeline.device.runtimes import file_read_by
+from pipeline.device.runtimes._cuda import driver_problem
+from pipeline.device.runtimes._onnx_session import OnnxRuntimeSession, missing_package
+from pipeline.device.target import Precision, Target
+from pipeline.errors import MeasurementError, UnavailableError
+
+_PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
+_DISTRIBUTIONS = ("onnxruntime_ep_nv_tensorrt_rtx_cu13", "onnxruntime_ep_nv_tensorrt_rtx")
+_EXTRA = "pip install 'cream-pipeline[tensorrt-rtx]'"
+_READS: dict[Precision, str] = {"fp32": FP32, "fp16": FP16, "int8": INT8_SYMMETRIC}
+
+
+class Runtime:
+    """ONNX Runtime's TensorRT for RTX plugin."""
+
+    def unavailable(self) -> str | None:
+        """Why it cannot run here, or None."""
+        missing = missing_package()
+        if missing is None and importlib.util.find_spec(_PLUGIN) is None:
+            missing = f"the package {_PLUGIN} is not installed ({_EXTRA})"
+        return missing or driver_problem()
+
+    def version(self) -> str | None:
+        """The plugin's installed version."""
+        for distribution in _DISTRIBUTIONS:
+            try:
+                return metadata.version(distribution)
+            except metadata.PackageNotFoundError:
+                continue
+        return None
+
+    def reads(self, precision: Precision) -> str | None:
+        """Which file it runs in that precision."""
+        return _READS.get(precision)
+
+    def build(self, model: Path, target: Target, into: Path) -> Path:
+        """Checks the precision; the ONNX file itself is the artifact.
+
+        Raises:
+            UnavailableError: It has no such precision.
+        """
+        del into
+        return model / file_read_by(self, target)
+
+    @contextmanager
+    def open(self, artifact: Path, target: Target) -> Iterator[OnnxRuntimeSession]:
+        """Loads a model, building its engine.
+
+        Raises:
+            UnavailableError: A package or the driver is missing, or the plugin finds no GPU.
+            MeasurementError: The file is missing, or refused with a node of it.
+        """
+        reason = self.unavailable()
+        if reason:
+            raise UnavailableError(f"target {target.name}: {reason}")
+        if not artifact.exists():
+            raise MeasurementError(f"{artifact} does not exist; expected an ONNX file")
+        # There is no option for it, and fp32 would be computed in TF32.
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+        ort, devices = _plugged_in()
+        options = _options(ort, target, devices)
+        try:
+            session = ort.InferenceSession(str(artifact), options)
+        except Exception as error:  # noqa: BLE001  (its exceptions share no base class)
+            raise MeasurementError(f"{artifact}: ONNX Runtime refuses it: {error}") from None
+        loaded = OnnxRuntimeSession(session, ort, artifact, on_gpu=False)
+        loaded.precision_as_built = target.precision
+        try:
+            yield loaded
+        finally:
+            loaded.close()
+
+
+@lru_cache(maxsize=1)
+def _plugged_in() -> tuple[Any, tuple[Any, ...]]:
+    """ONNX Runtime with the plugin registered, and the plugin's devices.
+
+    Raises:
+        UnavailableError: The plugin does not load, or finds no GPU.
+    """
+    import onnxruntime as ort
+    import onnxruntime_ep_nv_tensorrt_rtx as plugin
+
+    name = plugin.get_ep_name()
+    try:
+        ort.register_execution_provider_library(name, plugin.get_library_path())
+    except Exception as error:  # noqa: BLE001  (its exceptions share no base class)
+        raise UnavailableError(f"{name} does not load: {error}") from None
+    devices = tuple(device for device in ort.get_ep_devices() if device.ep_name == name)
+    if not devices:
+        raise UnavailableError(f"{name} finds no GPU it can use; it needs Ampere or newer")
+    return ort, devices[:1]
+
+
+def _options(ort: Any, target: Target, devices: tuple[Any, ...]) -> Any:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_free_dimension_override_by_name("batch", target.batch)
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    options.add_provider_for_devices(list(devices), {})
+    return options

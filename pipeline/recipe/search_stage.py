@@ -1,0 +1,109 @@
+"""The search of a recipe: its request, its hypernetwork's scores, and what they are set beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.files.whole import read_record
+from pipeline.recipe.data import open_data, opening
+from pipeline.recipe.recipe import Recipe
+from pipeline.recipe.request import (
+    held_by,
+    published_candidates,
+    read_models,
+    read_problem,
+    resolve_limits,
+)
+from pipeline.recipe.resume import RECORD, StageContext
+from pipeline.records.candidates import Candidate
+from pipeline.records.profile import ProfileRecord
+from pipeline.records.search import SearchRecord
+from pipeline.records.train import TrainRecord
+from pipeline.space.encoding import encode
+from pipeline.work.progress import silent
+
+if TYPE_CHECKING:
+    from pipeline.search.explanation import Explanation
+    from pipeline.search.problem import Problem
+    from pipeline.search.score_journal import ScoreJournal
+    from pipeline.search.scoring import Score
+
+
+def run_search(context: StageContext) -> SearchRecord:
+    """Searches as the recipe says, going on with the scores that are in the stage's folder."""
+    from pipeline.search.score_journal import ScoreJournal
+    from pipeline.search.searching import search
+    from pipeline.training.scoring.score_workers import open_scorer
+
+    recipe, data = context.recipe, open_data(context.recipe)
+    models = read_models(recipe)
+    profiled = read_record(context.record_path("profile"), ProfileRecord)
+    problem = read_problem(
+        recipe, models, resolve_limits(recipe.limits, recipe, profiled), data.num_classes
+    )
+    trained = read_record(context.record_path("train"), TrainRecord)
+    checkpoint = context.run / "train" / trained.checkpoint
+    scores = ScoreJournal(context.folder / "scores.jsonl")
+    with open_scorer(
+        checkpoint, opening(recipe), recipe.score, resolutions=trained.resolutions
+    ) as score:
+        found = search(
+            problem,
+            settings=recipe.search,
+            score=score,
+            num_images=min(recipe.score.images, data.record.num_search_validation),
+            seed=recipe.seed,
+            cache=scores.known,
+            keep=scores.append,
+            board=[path.architecture for path in trained.board],
+            progress=context.progress("searching"),
+        )
+        shown = _with_accuracies(published_candidates(problem, models), problem, scores, score)
+    return found.model_copy(
+        update={
+            "published": tuple(shown),
+            "foreign": tuple(
+                f"{name}: {difference}"
+                for name, model in models.items()
+                for difference in model.foreign
+            ),
+            "table_scale": {name: model.scale for name, model in models.items()},
+        }
+    )
+
+
+def _with_accuracies(
+    candidates: list[Candidate], problem: Problem, scores: ScoreJournal, score: Score
+) -> list[Candidate]:
+    """Scores the candidates that the hypernetwork holds."""
+    from pipeline.search.scoring import Scoring
+
+    held = held_by(problem.space, [candidate.architecture for candidate in candidates])
+    if not held:
+        return candidates
+    scoring = Scoring(problem, score, scores.known, scores.append, silent, budget=len(held))
+    accuracies = dict(zip(held, scoring.accuracies(encode(problem.space, held)), strict=True))
+    return [
+        candidate.model_copy(update={"accuracy_percent": accuracies.get(candidate.architecture)})
+        for candidate in candidates
+    ]
+
+
+def explain_request(recipe: Recipe, run: Path) -> Explanation:
+    """What the recipe's limits leave of its space; needs latency tables only.
+
+    Args:
+        recipe: The recipe.
+        run: Its run's folder, where profiling says what a multiple of the reference is.
+
+    Raises:
+        UsageError: A limit makes no sense, or has another unit than was meant.
+        TableError: A target has no table for this space, input size and number of classes.
+    """
+    from pipeline.search.explaining import explain
+
+    path = run / "profile" / RECORD
+    profiled = read_record(path, ProfileRecord) if path.exists() else None
+    limits = resolve_limits(recipe.limits, recipe, profiled)
+    return explain(read_problem(recipe, read_models(recipe), limits, open_data(recipe).num_classes))

@@ -1,0 +1,58 @@
+"""Candidates of a search: what a network may cost, and what one is known to cost."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from pipeline.files.record import Record
+from pipeline.space.architecture import Architecture
+
+
+class LatencyPrediction(Record):
+    """A predicted latency.
+
+    Attributes:
+        typical: Milliseconds, the statistic tables and measurements use.
+        std: Standard uncertainty of the prediction, in milliseconds.
+        foreign: Whether it comes from a table that was measured on another machine, or with other
+            software, than where the prediction was made.
+    """
+
+    typical: float
+    std: float
+    foreign: bool = False
+
+
+class Limits(Record):
+    """What a network may cost; every limit holds at once.
+
+    Attributes:
+        macs: Most multiply-accumulates.
+        macs_min: Fewest multiply-accumulates.
+        params: Most parameters.
+        latency_ms: Most milliseconds, per target.
+        confidence: Probability, one-sided, with which a latency limit is to hold as predicted;
+            0.5 goes by the prediction alone, more keeps a margin for its uncertainty.
+    """
+
+    macs: float | None = None
+    macs_min: float | None = None
+    params: float | None = None
+    latency_ms: dict[str, float] = Field(default_factory=dict)
+    confidence: float = Field(default=0.5, ge=0.5, lt=1)
+
+
+class Candidate(Record):
+    """An architecture with everything known about it before it is built.
+
+    Attributes:
+        accuracy_percent: Top-1 on search-validation with shared weights; None if not evaluated.
+        violation: Largest relative excess over a limit; 0 where all limits hold.
+    """
+
+    architecture: Architecture
+    accuracy_percent: float | None
+    macs: int
+    params: int
+    latency_ms: dict[str, LatencyPrediction]
+    violation: float

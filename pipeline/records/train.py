@@ -1,0 +1,67 @@
+"""What `train` tells: the hypernetwork was trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipeline.device.fingerprint import Environment
+from pipeline.files.record import Record
+from pipeline.records.dataset import DatasetRecord
+from pipeline.space.architecture import Architecture
+
+
+class EpochRecord(Record):
+    """One pass over the training images.
+
+    Attributes:
+        loss: Mean training loss.
+        accuracy_percent: Top-1 on search-validation after the epoch; None where not evaluated.
+    """
+
+    epoch: int
+    loss: float
+    accuracy_percent: float | None
+    learning_rate: float
+    images_per_second: float
+
+
+class PrioritizedPath(Record):
+    """A path of the board when training ended, the most accurate of its input size first.
+
+    Attributes:
+        accuracy_percent: Top-1 on the last training batches it was seen on.
+        latency_ms: Predicted; None where no table was given.
+    """
+
+    architecture: Architecture
+    accuracy_percent: float
+    macs: int
+    latency_ms: float | None
+
+
+class TrainRecord(Record):
+    """The hypernetwork was trained.
+
+    Attributes:
+        resolution: Input size of the search.
+        resolutions: All input sizes it was trained at.
+        board: Empty where the method has none.
+        compute: Device and precision.
+        processes: How many trained together.
+    """
+
+    method: Literal["single-path", "cream", "sandwich"]
+    space: str
+    max_depth: int
+    resolution: int
+    resolutions: tuple[int, ...]
+    num_classes: int
+    params: int
+    epochs: tuple[EpochRecord, ...]
+    board: tuple[PrioritizedPath, ...] = ()
+    dataset: DatasetRecord
+    compute: str
+    processes: int = 1
+    checkpoint: str
+    seconds: float
+    environment: Environment

@@ -1,0 +1,74 @@
+"""The search, what is proved of it, and which of its best candidates survived being measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.records.search import ExactSearch, SearchRecord
+from pipeline.report.blocks import Block, Heading, Row, Section, Text
+from pipeline.report.inputs import ReportInputs
+from pipeline.report.missing import missing
+from pipeline.report.pictures.curves import search_curve
+from pipeline.report.sections.search_tables import (
+    facts_table,
+    nearest_table,
+    sizes_table,
+    targets_table,
+)
+from pipeline.report.sections.search_words import (
+    best_single_words,
+    nearest_words,
+    proof_words,
+    regret_words,
+    sharing_words,
+    surrogate_words,
+    useless_surrogates,
+)
+from pipeline.report.sections.verified import verification_blocks
+from pipeline.report.summary import Summary
+
+
+def section(inputs: ReportInputs, summary: Summary) -> Section:
+    """What was found and proved, progress, comparisons, and the drop-outs of verification."""
+    blocks: list[Block] = []
+    if inputs.search is None:
+        blocks.append(missing(inputs, "search"))
+    else:
+        blocks += _search(inputs.search)
+    blocks.append(Heading("Verification: candidates that were built and timed"))
+    if inputs.verify is None:
+        blocks.append(missing(inputs, "verify"))
+    else:
+        blocks += verification_blocks(inputs, inputs.verify, summary)
+    return Section("search", "Search and verification", "Search", tuple(blocks))
+
+
+def _search(search: SearchRecord) -> Iterator[Block]:
+    yield Text(search.message, "" if search.success else "bad")
+    if search.exact:
+        yield from _proved(search.exact)
+    facts = facts_table(search)
+    yield Row((search_curve(search.hypervolume), facts)) if search.hypervolume else facts
+    if search.nearest:
+        yield Heading("The nearest architecture")
+        yield Text(nearest_words(search.nearest))
+        yield nearest_table(search.limits, search.nearest)
+    if search.resolutions:
+        yield Heading("Input sizes")
+        yield Text(best_single_words(search))
+        yield sizes_table(search)
+    if search.per_target:
+        yield Heading("A network for each target")
+        sharing = sharing_words(search)
+        if sharing:
+            yield Text(sharing)
+        yield targets_table(search)
+
+
+def _proved(exact: ExactSearch) -> Iterator[Text]:
+    yield Text(proof_words(exact))
+    yield Text(surrogate_words(exact))
+    useless = useless_surrogates(exact)
+    if useless:
+        yield Text(useless, "warn")
+    yield Text(regret_words(exact))

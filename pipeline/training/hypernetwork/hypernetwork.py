@@ -1,0 +1,288 @@
+"""Training of the hypernetwork, by any of its methods.
+
+Paths outside the limits are never trained. The methods are files of their own: `single_path`,
+`cream`, `sandwich`.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from timm.layers import convert_sync_batchnorm
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pipeline.device.fingerprint import environment
+from pipeline.errors import DataError, UsageError
+from pipeline.images.image_data import ImageData
+from pipeline.network.supernet import Supernet, save_supernet
+from pipeline.records.train import PrioritizedPath, TrainRecord
+from pipeline.space.search_space import SearchSpace
+from pipeline.training.checkpoint import Progressed
+from pipeline.training.compute import Compute, compute_here
+from pipeline.training.finished import checkpoint_file, finish, finished_record, inputs_digest
+from pipeline.training.fitting import Fit
+from pipeline.training.hypernetwork.cream import Cream
+from pipeline.training.hypernetwork.growth import grow
+from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
+from pipeline.training.hypernetwork.paths import Paths
+from pipeline.training.hypernetwork.sandwich import Sandwich
+from pipeline.training.hypernetwork.single_path import SinglePath
+from pipeline.training.hypernetwork.teachers import Matching
+from pipeline.training.processes import Processes, joined
+from pipeline.training.scoring.evaluation import HypernetworkScorer
+from pipeline.training.settings import ScoreSettings, TrainSettings
+from pipeline.training.weight_average import WeightAverage
+from pipeline.work.progress import Progress
+
+CHECKPOINT = "supernet.safetensors"
+
+# The curve is the mean over a few fixed paths: one alone would say more about itself.
+_MONITORED_PATHS = 3
+_MONITOR = ScoreSettings(images=1000, recalibration_images=512)
+
+
+def train_hypernetwork(
+    space: SearchSpace,
+    data: ImageData,
+    settings: TrainSettings,
+    *,
+    limits: PathLimits,
+    folder: Path,
+    seed: int,
+    progress: Progress,
+) -> TrainRecord:
+    """Trains the hypernetwork, going on where an earlier call was killed.
+
+    Started by `torchrun`, every process calls it and gets the same record; the first writes files.
+
+    The accuracy of an epoch in the record is the mean over three random paths, of the operators
+    trained by then; nothing is decided on it.
+
+    Args:
+        space: The space, possibly narrowed.
+        data: Images; their resolution is the first that is trained at. With images held out for
+            matching where the settings ask for a matching network.
+        settings: How, how long and how fast.
+        limits: What a path may cost to be trained.
+        folder: Takes `supernet.safetensors`, the log, and a checkpoint while training.
+        seed: Of initialisation, paths, image order and augmentation.
+        progress: Told about steps.
+
+    Returns:
+        The record; its checkpoint is relative to `folder`.
+
+    Raises:
+        InfeasibleError: No path lies within the limits.
+        DataError: No images were held out for matching, or one cannot be read.
+        PipelineError: The training diverged.
+        StorageError: A checkpoint cannot be written.
+    """
+    with joined() as processes:
+        run = _Run(space, data, settings, limits, folder, seed, compute_here(), processes)
+        run.check()
+        # Nothing is written before all have seen what is there.
+        processes.wait()
+        return finished_record(folder, run.inputs, TrainRecord) or run.train(progress)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One training: the arguments of `train_hypernetwork`, and where it runs."""
+
+    space: SearchSpace
+    data: ImageData
+    settings: TrainSettings
+    limits: PathLimits
+    folder: Path
+    seed: int
+    compute: Compute
+    processes: Processes
+
+    @property
+    def inputs(self) -> str:
+        """Digest of what the result depends on."""
+        limits = self.limits
+        costs = [limits.macs_min, limits.macs, limits.params, limits.latency_ms]
+        return inputs_digest(
+            "hypernetwork", self.space, self.data.record, self.settings, costs, self.seed
+        )
+
+    @property
+    def resolution(self) -> int:
+        return self.data.record.preprocessing.resolution
+
+    def check(self) -> None:
+        """Refuses what cannot be trained, before anything is written."""
+        settings = self.settings
+        if settings.sync_batch_norm and self.compute.device.type != "cuda":
+            raise UsageError("train.sync_batch_norm works on GPUs only; this machine has none")
+        matching = settings.teaching.matching
+        held_out = self.data.record.num_matching_validation
+        if settings.method == "cream" and matching and held_out < matching.probes:
+            raise DataError(
+                f"{held_out} images of {self.data.record.name} are held out for the matching "
+                f"network, which looks at {matching.probes}"
+            )
+        self._paths().check()
+
+    def train(self, progress: Progress) -> TrainRecord:
+        """Trains to the end."""
+        data = self.data.to(self.compute.device)
+        supernet = self._supernet()
+        average = WeightAverage(supernet, self.settings.ema_decay) if self._averages else None
+        paths = self._paths()
+        learner = self._learner(supernet, paths, data, average)
+        score = HypernetworkScorer(supernet, data, _MONITOR)
+        steps = data.num_train_batches(self.settings.batch_size)
+
+        def evaluated(epoch: int) -> float:
+            monitored = paths.monitored((epoch + 1) * steps - 1, _MONITORED_PATHS)
+            with _statistics_kept(supernet):
+                return statistics.fmean(map(score, monitored))
+
+        done = Fit(
+            model=supernet,
+            learner=learner,
+            average=average,
+            evaluate=evaluated,
+            data=data,
+            settings=self.settings,
+            checkpoint=checkpoint_file(self.folder),
+            log=self.folder,
+            inputs=self.inputs,
+            seed=self.seed,
+            compute=self.compute,
+            progress=progress,
+            processes=self.processes,
+            resolution_at=paths.resolution_at if len(paths.resolutions) > 1 else None,
+        ).run()
+        if average:
+            average.keep()
+        record = self._record(supernet, learner, done)
+        if self.processes.is_first:
+            save_supernet(supernet, self.folder / CHECKPOINT)
+            finish(self.folder, self.inputs, record)
+        return record
+
+    @property
+    def _averages(self) -> bool:
+        return self.settings.ema_decay > 0
+
+    def _supernet(self) -> Supernet:
+        supernet = Supernet(self.space, self.data.num_classes, seed=self.seed)
+        if self.settings.sync_batch_norm:
+            convert_sync_batchnorm(supernet)
+        supernet.to(self.compute.device).to(memory_format=torch.channels_last)
+        keep_statistics(supernet, keep=False)
+        if self.settings.compile:
+            for block in supernet.operators():
+                block.compile()
+        return supernet
+
+    def _paths(self) -> Paths:
+        settings = self.settings
+        steps = self.data.num_train_batches(settings.batch_size) * settings.epochs
+        sampler = PathSampler(
+            self.space,
+            self.data.num_classes,
+            self.seed,
+            self.limits,
+            tuple(sorted(settings.operator_prior.items())),
+        )
+        grown_at = round(settings.growth_share * steps)
+        return Paths(sampler, settings.sizes(self.resolution), grown_at)
+
+    def _learner(
+        self,
+        supernet: Supernet,
+        paths: Paths,
+        data: ImageData,
+        average: WeightAverage | None,
+    ) -> SinglePath:
+        settings, teaching = self.settings, self.settings.teaching
+
+        def grown() -> None:
+            grow(supernet)
+            if average:
+                average.restart()
+
+        common = (supernet, paths, self.compute, settings.label_smoothing, grown)
+        if settings.method == "sandwich":
+            return Sandwich(*common, temperature=teaching.temperature)
+        if settings.method == "single-path":
+            return SinglePath(*common)
+        steps = data.num_train_batches(settings.batch_size) * settings.epochs
+        starts_at = max(paths.grown_at, round(teaching.start_share * steps))
+        sizes = {size: data.at(size) for size in paths.resolutions}
+        matching = None
+        if teaching.matching:
+            matching = Matching.of(
+                supernet,
+                sizes,
+                teaching.matching,
+                compute=self.compute,
+                processes=self.processes,
+                seed=self.seed,
+            )
+        return Cream(
+            *common,
+            settings=teaching,
+            matching=matching,
+            processes=self.processes,
+            starts_at=starts_at,
+        )
+
+    def _record(self, supernet: Supernet, learner: SinglePath, done: Progressed) -> TrainRecord:
+        boards = learner.boards if isinstance(learner, Cream) else {}
+        return TrainRecord(
+            method=self.settings.method,
+            space=self.space.name,
+            max_depth=self.space.max_depth,
+            resolution=self.resolution,
+            resolutions=self.settings.sizes(self.resolution),
+            num_classes=self.data.num_classes,
+            params=sum(parameter.numel() for parameter in supernet.parameters()),
+            epochs=done.epochs,
+            board=tuple(
+                PrioritizedPath(
+                    architecture=entry.architecture,
+                    accuracy_percent=100 * entry.accuracy,
+                    macs=entry.macs,
+                    latency_ms=entry.latency_ms,
+                )
+                for board in boards.values()
+                for entry in board.entries
+            ),
+            dataset=self.data.record,
+            compute=self.compute.name,
+            processes=self.processes.count,
+            checkpoint=CHECKPOINT,
+            seconds=done.seconds,
+            environment=environment(),
+        )
+
+
+def keep_statistics(module: nn.Module, *, keep: bool) -> None:
+    """Whether batch norm keeps running statistics in training, or only uses each batch's.
+
+    Statistics gathered over many different paths fit none of them. Whoever evaluates a path takes
+    its own; see `pipeline.training.scoring.evaluation`.
+    """
+    for part in module.modules():
+        if isinstance(part, _BatchNorm):
+            part.track_running_stats = keep
+
+
+@contextmanager
+def _statistics_kept(module: nn.Module) -> Iterator[None]:
+    keep_statistics(module, keep=True)
+    try:
+        yield
+    finally:
+        keep_statistics(module, keep=False)

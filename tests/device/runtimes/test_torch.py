@@ -1,0 +1,26 @@
+"""PyTorch itself, eager on the CPU, is a runtime."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from pipeline.device.runtimes import Runtime
+from tests.device.runtimes.layer_times import LayerTimesConformance
+
+
+class TestTorch(LayerTimesConformance):
+    runtime: ClassVar = "torch"
+    target: ClassVar = "host/torch-fp32-b{batch}-t1"
+    package: ClassVar = "torch"
+    unsupported: ClassVar = ("bf16", "fp16", "int8")
+
+    def test_threads_are_the_targets_and_the_processs_again_afterwards(
+        self, engine: Runtime, tmp_path: Path
+    ) -> None:
+        before = torch.get_num_threads()
+        target = self.target_of().model_copy(update={"threads": before + 1})
+        model = self.models().small(tmp_path / "m")
+        with engine.open(engine.build(model, target, tmp_path), target):
+            assert torch.get_num_threads() == before + 1
+        assert torch.get_num_threads() == before

@@ -1,0 +1,41 @@
+"""PyTorch on a GPU is a runtime."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from pipeline.device.runtimes import DeviceTimedSession, Runtime, random_feed, torch_cuda
+from tests.device.runtimes.conformance import GpuConformance
+
+
+@pytest.mark.gpu
+class TestTorchCuda(GpuConformance):
+    runtime: ClassVar = "torch_cuda"
+    target: ClassVar = "host/torch_cuda-fp32-b{batch}"
+    package: ClassVar = "torch"
+    unsupported: ClassVar = ("bf16", "fp16", "int8")
+    # The allocator and cuDNN keep some of what they took.
+    kept_mib: ClassVar = 64.0
+
+    @pytest.mark.usefixtures("bench_dir")
+    def test_the_device_has_a_clock_and_a_graph(self, engine: Runtime, tmp_path: Path) -> None:
+        with self.opened(engine, self.models().small(tmp_path / "m"), tmp_path) as session:
+            assert isinstance(session, DeviceTimedSession)
+            assert session.notes == ()
+            session.bind(random_feed(session.inputs()))
+            session.run_bound()
+            time = session.device_time()
+            assert time.compute_ms > 0
+            assert time.enqueue_ms > 0
+            assert min(session.transfer_time(3)) > 0
+
+
+def test_a_torch_for_the_cpu_alone_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Spec:
+        submodule_search_locations = (str(tmp_path),)
+
+    monkeypatch.setattr(torch_cuda.importlib.util, "find_spec", lambda name: Spec)
+    reason = torch_cuda.Runtime().unavailable()
+    assert reason
+    assert "without CUDA" in reason

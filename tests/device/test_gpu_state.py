@@ -1,0 +1,234 @@
+"""What is read of a GPU through NVML: by the real pynvml, from a made-up driver's library."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.device.gpu_state import GpuReader, GpuState, reasons_of
+from pipeline.device.machine_state import MachineState
+from tests.checkout import ROOT
+
+# Two cards, told apart by their clocks. An answer of `FAIL_<function>` takes the place of success.
+LIBRARY = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static int told(const char *name) {
+  char variable[99];
+  snprintf(variable, sizeof variable, "FAIL_%s", name);
+  const char *code = getenv(variable);
+  return code ? atoi(code) : 0;
+}
+#define CARD(handle) ((int)(long)(handle) - 1)
+int nvmlInitWithFlags(unsigned flags) { return told("init"); }
+int nvmlInit_v2(void) { return told("init"); }
+int nvmlShutdown(void) { return 0; }
+const char *nvmlErrorString(int code) { return code == 9 ? "Driver Not Loaded" : "Some Error"; }
+int nvmlDeviceGetCount_v2(unsigned *count) { *count = told("none") ? 0 : 2; return told("count"); }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **handle) {
+  *handle = (void *)(long)(index + 1);
+  return told("handle");
+}
+int nvmlDeviceGetUUID(void *handle, char *text, unsigned length) {
+  int card = CARD(handle);
+  snprintf(text, length, "GPU-%d%d%d%d-aaaa", card, card, card, card);
+  return told("uuid");
+}
+int nvmlDeviceGetHandleByUUID(const char *uuid, void **handle) {
+  *handle = (void *)7L;
+  return strncmp(uuid, "MIG-1", 5) ? 6 : 0;
+}
+int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(void *part, void **handle) {
+  *handle = (void *)2L;
+  return part == (void *)7L ? 0 : 2;
+}
+int nvmlDeviceGetClockInfo(void *handle, unsigned type, unsigned *mhz) {
+  *mhz = (type == 1 ? 1980 : 2619) + CARD(handle);
+  return told(type == 1 ? "sm" : "memory");
+}
+int nvmlDeviceGetTemperature(void *handle, unsigned sensor, unsigned *c) {
+  *c = 41;
+  return told("temperature");
+}
+int nvmlDeviceGetPowerUsage(void *handle, unsigned *mw) { *mw = 123456; return told("power"); }
+int nvmlDeviceGetCurrentClocksThrottleReasons(void *handle, unsigned long long *bits) {
+  *bits = 0x8;
+  return told("reasons");
+}
+#ifndef BEFORE_535
+int nvmlDeviceGetCurrentClocksEventReasons(void *handle, unsigned long long *bits) {
+  *bits = 0x24;
+  return told("reasons");
+}
+#endif
+"""
+READ = """
+import json, time
+from pipeline.gpu_state import GpuReader
+reader = GpuReader.open()
+state = reader.read()
+took_s = []
+for _ in range(50):
+    start = time.perf_counter()
+    reader.read()
+    took_s.append(time.perf_counter() - start)
+why = reader.why
+reader.close()
+assert reader.read() is None
+reader.close()
+print(json.dumps({"why": why, "state": state and state.model_dump(), "ms": 1e3 * min(took_s)}))
+"""
+
+
+def built(folder: Path, *options: str) -> Path:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler to make a driver's library with")
+    source = folder / "library.c"
+    source.write_text(LIBRARY)
+    command = [compiler, "-shared", "-fPIC", *options, "-o", str(folder / "libnvidia-ml.so.1")]
+    subprocess.run([*command, str(source)], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("driver"))
+
+
+def read(driver: Path, **variables: str):
+    """A reading in a process of its own, which is where a library is chosen."""
+    pytest.importorskip("pynvml")
+    kept = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+    ran = subprocess.run(
+        [sys.executable, "-c", READ],
+        cwd=ROOT,
+        env={**kept, "LD_LIBRARY_PATH": str(driver), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+def state(card: int = 0, **changes: object):
+    told = {
+        "clock_sm_mhz": 1980 + card,
+        "clock_memory_mhz": 2619 + card,
+        "temperature_c": 41,
+        "power_w": 123.456,
+        "slowdown_reasons": ["power limit", "thermal, by software"],
+    }
+    return told | changes
+
+
+def test_everything_is_read_and_fast(driver):
+    found = read(driver)
+    assert found["why"] is None
+    assert found["state"] == state()
+    assert found["ms"] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("fails", "code", "missing"),
+    [
+        ("sm", 3, "clock_sm_mhz"),
+        ("memory", 3, "clock_memory_mhz"),
+        ("temperature", 3, "temperature_c"),
+        ("power", 4, "power_w"),
+        ("reasons", 999, "slowdown_reasons"),
+        ("sm", 15, "clock_sm_mhz"),
+        ("sm", 12345, "clock_sm_mhz"),
+    ],
+)
+def test_what_a_card_does_not_tell_is_none(driver, fails, code, missing):
+    found = read(driver, **{f"FAIL_{fails}": str(code)})
+    assert found["why"] is None
+    assert found["state"] == state(**{missing: None})
+
+
+def test_a_driver_before_535_is_asked_in_its_own_words(tmp_path):
+    found = read(built(tmp_path, "-DBEFORE_535"))
+    assert found["state"] == state(slowdown_reasons=["hardware slowdown"])
+
+
+@pytest.mark.parametrize(
+    ("visible", "card"),
+    [
+        ("0", 0),
+        ("1", 1),
+        (" 1 ,0", 1),
+        ("GPU-1111-aaaa", 1),
+        ("GPU-11", 1),
+        ("GPU-", 0),
+        ("MIG-1234", 1),
+    ],
+)
+def test_the_card_is_the_first_visible_one(driver, visible, card):
+    assert read(driver, CUDA_VISIBLE_DEVICES=visible)["state"] == state(card)
+
+
+@pytest.mark.parametrize("visible", ["", "-1", "2", "GPU-9", "MIG-9", "NoDevFiles", "²"])
+def test_a_hidden_card_is_not_read_and_that_is_told(driver, visible):
+    found = read(driver, CUDA_VISIBLE_DEVICES=visible)
+    assert found["state"] is None
+    assert f"CUDA_VISIBLE_DEVICES={visible}" in found["why"]
+
+
+@pytest.mark.parametrize(
+    ("fails", "told"),
+    [
+        ({"FAIL_init": "9"}, "Driver Not Loaded"),
+        ({"FAIL_init": "18"}, "does not answer"),
+        ({"FAIL_count": "999"}, "finds no GPU"),
+        ({"FAIL_none": "1"}, "there are 0"),
+        ({"FAIL_handle": "15"}, "finds no GPU"),
+        ({"FAIL_uuid": "4", "CUDA_VISIBLE_DEVICES": "GPU-1"}, "finds no GPU"),
+    ],
+)
+def test_a_driver_out_of_order_is_told(driver, fails, told):
+    found = read(driver, **fails)
+    assert found["state"] is None
+    assert told in found["why"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no library", b"\x7fELF"])
+def test_a_library_that_does_not_load_is_told(tmp_path, content):
+    (tmp_path / "libnvidia-ml.so.1").write_bytes(content)
+    found = read(tmp_path)
+    assert found["state"] is None
+    assert "library does not answer" in found["why"]
+
+
+def test_without_pynvml_that_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    reader = GpuReader.open()
+    assert reader.read() is None
+    assert reader.why == "pynvml is not installed: pip install nvidia-ml-py"
+    reader.close()
+
+
+def test_this_machine_answers_or_says_why():
+    reader = GpuReader.open()
+    assert (reader.read() is None) == (reader.why is not None)
+    reader.close()
+
+
+def test_bits_are_words():
+    assert reasons_of(0) == ()
+    assert reasons_of(0x1) == ("idle",)
+    assert reasons_of(0x60) == ("thermal, by software", "thermal, by hardware")
+    assert reasons_of(0x8000_0000_0000_0004) == ("power limit", "unknown (0x8000000000000000)")
+
+
+def test_it_is_a_part_of_the_machine_s_state_that_older_records_lack():
+    gpu = GpuState(clock_sm_mhz=1980, slowdown_reasons=("idle",))
+    kept = MachineState(load_1min=0.5, gpu=gpu)
+    assert MachineState.model_validate_json(kept.model_dump_json()) == kept
+    assert MachineState.model_validate_json('{"load_1min": 0.5}').gpu is None

@@ -1,0 +1,265 @@
+"""Scores in one process and in several: the same bits, told one by one, and no process left."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.errors import ArchitectureError, CheckpointError, PipelineError, UsageError
+from pipeline.images.datasets import open_dataset
+from pipeline.network.supernet import Supernet, load_supernet, save_supernet
+from pipeline.space.architecture import Architecture
+from pipeline.space.search_space import SearchSpace
+from pipeline.training.compute import Compute
+from pipeline.training.hypernetwork.path_sampling import PathSampler
+from pipeline.training.scoring import score_workers
+from pipeline.training.scoring.prefix_cache import PassBatches, evaluate_together
+from pipeline.training.scoring.score_workers import num_workers, open_scorer
+from pipeline.training.settings import ScoreSettings
+
+DIGITS = partial(open_dataset, "digits", resolution=32, seed=0, max_train=320)
+SETTINGS = ScoreSettings(images=143, recalibration_images=64)
+SIZES = (32, 64)
+Score = Callable[..., list[float]]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(space: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("supernet") / "supernet.safetensors"
+    save_supernet(Supernet(space, 10, seed=0), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def candidates(space: SearchSpace) -> list[Architecture]:
+    sampler = PathSampler(space, 10, seed=3)
+    return [sampler.draw(SIZES[number % 3 == 2], number) for number in range(12)]
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are started for however little there is to score."""
+    monkeypatch.setattr(score_workers, "_WORTH_WORKERS_MACS", 0)
+
+
+def _opened(checkpoint: Path, workers: int | None):
+    settings = SETTINGS.model_copy(update={"workers": workers})
+    return open_scorer(checkpoint, DIGITS, settings, resolutions=SIZES)
+
+
+@pytest.fixture(scope="module")
+def two(checkpoint: Path) -> Iterator[Score]:
+    """Starting workers takes seconds, so tests share them."""
+    with _opened(checkpoint, 2) as score:
+        yield score
+    assert multiprocessing.active_children() == []
+
+
+def _unheard(architecture: Architecture, percent: float) -> None:
+    pass
+
+
+@pytest.mark.usefixtures("at_once")
+def test_two_workers_score_as_one_does(
+    two: Score, checkpoint: Path, candidates: list[Architecture]
+):
+    with _opened(checkpoint, 1) as score:
+        expected = score(candidates, _unheard)
+        assert [score([it], _unheard)[0] for it in candidates[:3]] == expected[:3]
+    assert len(set(expected)) > 3
+    told: list[tuple[Architecture, float]] = []
+    asked = [*candidates, candidates[0]]
+    assert two(asked, lambda *it: told.append(it)) == [*expected, expected[0]]
+    assert len(multiprocessing.active_children()) == 2
+    assert len(told) == len(candidates)
+    assert dict(told) == dict(zip(candidates, expected, strict=True))
+    # Another grouping, by workers that have scored before.
+    assert two(candidates[5:2:-1], _unheard) == expected[5:2:-1]
+    assert two([], _unheard) == []
+
+
+@pytest.mark.usefixtures("at_once")
+def test_nothing_is_scored_where_one_was_not_trained_for(
+    two: Score, candidates: list[Architecture]
+):
+    told: list[Architecture] = []
+    for change in ({"resolution": 96}, {"num_classes": 3}):
+        asked = [*candidates, candidates[0].model_copy(update=change)]
+        with pytest.raises(ArchitectureError):
+            two(asked, lambda architecture, percent: told.append(architecture))
+    assert told == []
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_worker_that_dies_is_told_and_what_was_scored_is_kept(
+    two: Score, candidates: list[Architecture]
+):
+    told: list[Architecture] = []
+
+    def kill(architecture: Architecture, percent: float) -> None:
+        told.append(architecture)
+        for process in multiprocessing.active_children():
+            os.kill(process.pid or 0, signal.SIGKILL)
+
+    with pytest.raises(PipelineError, match=r"died \(signal 9\)") as caught:
+        two(candidates, kill)
+    assert "score.workers" in (caught.value.hint or "")
+    assert 1 <= len(told) < len(candidates)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.usefixtures("at_once")
+def test_an_error_in_a_worker_is_that_of_this_process(
+    checkpoint: Path, candidates: list[Architecture], tmp_path: Path
+):
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(checkpoint.read_bytes())
+    with _opened(copy, 2) as score:
+        copy.write_bytes(b"damaged")
+        with pytest.raises(CheckpointError, match=copy.name):
+            score(candidates[:1], _unheard)
+        assert multiprocessing.active_children() == []
+
+
+def test_workers_start_once_there_is_enough_to_score(
+    checkpoint: Path, candidates: list[Architecture], monkeypatch: pytest.MonkeyPatch
+):
+    started: list[object] = []
+    monkeypatch.setattr(score_workers, "_Worker", started.append)
+    with _opened(checkpoint, 2) as score:
+        score(candidates, _unheard)
+    assert started == []
+
+
+def test_threads_are_one_while_scoring_and_as_before_afterwards(
+    checkpoint: Path, candidates: list[Architecture]
+):
+    during: list[int] = []
+    torch.set_num_threads(2)
+    try:
+        with _opened(checkpoint, 1) as score:
+            score(candidates[:2], lambda *_: during.append(torch.get_num_threads()))
+            with pytest.raises(ZeroDivisionError):
+                score(candidates[:2], lambda *_: 1 // 0)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert during == [1, 1]
+
+
+def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(score_workers, "compute_here", lambda: Compute(torch.device("cpu")))
+    monkeypatch.setattr(score_workers, "usable_cores", lambda: 3)
+    assert num_workers(ScoreSettings()) == 3
+    assert num_workers(ScoreSettings(workers=5)) == 5
+    monkeypatch.setattr(score_workers, "usable_cores", lambda: 64)
+    assert num_workers(ScoreSettings()) == 8
+    monkeypatch.setattr(score_workers, "compute_here", lambda: Compute(torch.device("cuda")))
+    assert num_workers(ScoreSettings()) == num_workers(ScoreSettings(workers=1)) == 1
+    with pytest.raises(UsageError, match=r"score\.workers is 2; on a GPU"):
+        num_workers(ScoreSettings(workers=2))
+
+
+def _logits(checkpoint: Path, candidates: list[Architecture]) -> dict[Architecture, bytes]:
+    """Bytes of the logits of candidates of one size, computed together in one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    supernet, data = load_supernet(checkpoint).to(memory_format=torch.channels_last), DIGITS()
+    images = PassBatches([data.sample("train", 64)], [data.sample("search-validation", 143)])
+    found: dict[Architecture, bytes] = {}
+
+    def put(architecture: Architecture, batches: list[torch.Tensor]) -> None:
+        found[architecture] = torch.cat(list(batches)).numpy().tobytes()
+
+    evaluate_together(supernet, candidates, images, put, most_bytes=2**30)
+    torch.set_num_threads(before)
+    return found
+
+
+@pytest.mark.slow
+def test_logits_are_the_same_bits_in_another_process(
+    checkpoint: Path, candidates: list[Architecture]
+):
+    """Scores count hits, so they would not show every difference."""
+    of_size = [it for it in candidates if it.resolution == 32]
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        there = [
+            pool.submit(_logits, checkpoint, some).result() for some in (of_size[:3], of_size[3:])
+        ]
+    torch.set_num_threads(2)
+    here = _logits(checkpoint, of_size)
+    torch.set_num_threads(1)
+    assert here == there[0] | there[1]
+
+
+_SCORING = f"""
+import sys
+from functools import partial
+from pathlib import Path
+from pipeline.architecture_file import parse_short
+from pipeline.training import score_workers
+from pipeline.training.datasets import open_dataset
+from pipeline.training.settings import ScoreSettings
+
+if __name__ == "__main__":
+    score_workers._WORTH_WORKERS_MACS = 0
+    digits = partial(open_dataset, "digits", resolution=32, seed=0)
+    settings = ScoreSettings(workers=2)
+    candidates = list(map(parse_short, sys.argv[2:]))
+    opened = score_workers.open_scorer(Path(sys.argv[1]), digits, settings, resolutions={SIZES})
+    with opened as score:
+        print("opened", flush=True)
+        while True:
+            score(candidates, lambda *it: print("scored", flush=True))
+"""
+
+
+def _is_there(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["ctrl-C", "kill -9"])
+@pytest.mark.parametrize(("lines", "seconds"), [(1, 0.0), (1, 2.0), (4, 0.0)])
+def test_no_process_is_left(
+    how: str, lines: int, seconds: float, checkpoint: Path, candidates: list[Architecture]
+):
+    """As workers are started, while they import torch, and once something was scored."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _SCORING, str(checkpoint), *(it.short for it in candidates)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        told = list(islice(run.stdout, lines))
+        time.sleep(seconds)
+        if how == "ctrl-C":
+            os.killpg(run.pid, signal.SIGINT)
+        else:
+            run.kill()
+        # Workers have the pipe too, so this waits for their end.
+        words = run.stderr.read()
+    assert told == ["opened\n", *["scored\n"] * (lines - 1)]
+    # The parent's own traceback, and none of the workers'.
+    assert words.count("Traceback") == (how == "ctrl-C"), words
+    deadline = time.monotonic() + 10
+    while _is_there(run.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _is_there(run.pid)
