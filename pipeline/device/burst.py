@@ -28,14 +28,27 @@ class Burst(NamedTuple):
     enqueue_ms: Sequence[float] = ()
 
 
+class BurstPlan(NamedTuple):
+    """How many runs a burst has.
+
+    Attributes:
+        warm_runs: Untimed runs first.
+        runs: Timed runs, at least.
+        burst_ms: Goes on until the timed runs fill this many milliseconds …
+        max_runs: … or are this many.
+    """
+
+    warm_runs: int
+    runs: int
+    burst_ms: float
+    max_runs: int
+
+
 def time_burst(
     run: Callable[[], object],
     clock: Clock,
+    plan: BurstPlan,
     *,
-    warm_runs: int,
-    runs: int,
-    burst_ms: float,
-    max_runs: int,
     after: Callable[[], object] = lambda: None,
 ) -> list[float]:
     """Times one burst.
@@ -43,20 +56,19 @@ def time_burst(
     Args:
         run: Runs the subject once, to completion.
         clock: Seconds, monotonic.
-        warm_runs: Untimed runs first.
-        runs: Timed runs, at least.
-        burst_ms: Goes on until the timed runs fill this many milliseconds …
-        max_runs: … or are this many.
+        plan: How many runs.
         after: Called after each timed run, and not timed.
 
     Returns:
         Milliseconds of each timed run.
     """
-    for _ in range(warm_runs):
+    for _ in range(plan.warm_runs):
         run()
     samples_ms: list[float] = []
     total_ms = 0.0
-    while len(samples_ms) < runs or (total_ms < burst_ms and len(samples_ms) < max_runs):
+    while len(samples_ms) < plan.runs or (
+        total_ms < plan.burst_ms and len(samples_ms) < plan.max_runs
+    ):
         start = clock()
         run()
         elapsed_ms = (clock() - start) * 1e3

@@ -19,7 +19,7 @@ from typing import IO, Any
 import numpy as np
 
 from pipeline.device import runtimes
-from pipeline.device.burst import time_burst
+from pipeline.device.burst import BurstPlan, time_burst
 from pipeline.device.fingerprint import RUNTIMES
 from pipeline.device.full_batches import full_batches
 from pipeline.device.gpu_state import GpuReader
@@ -81,10 +81,7 @@ class _Child:
         samples_ms = time_burst(
             session.run_bound,
             time.perf_counter,
-            warm_runs=request["warm_runs"],
-            runs=request["runs"],
-            burst_ms=request["burst_ms"],
-            max_runs=request["max_runs"],
+            BurstPlan(**request["plan"]),
             after=read_device,
         )
         return {

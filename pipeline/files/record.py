@@ -24,13 +24,15 @@ def checked(kind: type[Reading], told: object) -> Reading:
     Raises:
         ValidationError: A field is missing, unknown, or of another type.
     """
-    read: Reading = _adapter(kind).validate_python(told)
+    asked: Any = kind
+    read: Reading = _adapter(asked).validate_python(told)
     return read
 
 
 def plain(told: object) -> dict[str, Any]:
     """The same as JSON holds it."""
-    kept: dict[str, Any] = _adapter(type(told)).dump_python(told, mode="json")
+    kind: Any = type(told)
+    kept: dict[str, Any] = _adapter(kind).dump_python(told, mode="json")
     return kept
 
 

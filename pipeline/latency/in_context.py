@@ -131,11 +131,9 @@ def _visit(
     protocol: TimingProtocol,
 ) -> Visit:
     key = layers_key(network)
-    runs = protocol.control_runs
 
     def control_ms() -> tuple[float, ...]:
-        burst = process.burst(CONTROL, warm_runs=1, runs=runs, burst_ms=0.0, max_runs=runs)
-        return tuple(burst.samples_ms)
+        return tuple(process.burst(CONTROL, protocol.control_burst).samples_ms)
 
     before = control_ms()
     told = process.layer_times(key, model, warm_runs=_WARM_RUNS, runs=_runs(latency_ms))

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.device.burst import Burst
+from pipeline.device.burst import Burst, BurstPlan
 from pipeline.device.runtimes import TransferTime
 from pipeline.device.target import Target
 from pipeline.errors import CrashedError, MeasurementError, PipelineError, UnavailableError
@@ -57,11 +57,10 @@ class Place(NamedTuple):
         """It in one word; `pipeline.measure.schedule` calls subjects by such."""
         return f"{self.course}:{self.name}"
 
-    @classmethod
-    def of(cls, key: str) -> Place:
-        """Reads a subject's key."""
-        course, _, name = key.partition(":")
-        return cls(int(course), name)
+
+def places_of(index: int, course: Course) -> list[Place]:
+    """The subjects of one of several courses."""
+    return [Place(index, name) for name in course.subjects]
 
 
 class MeasuringBench:
@@ -73,6 +72,7 @@ class MeasuringBench:
             it is an error.
 
     Attributes:
+        places: Subjects and control networks, by their keys.
         failed: Why a subject cannot be measured, by its place.
         opening_s: Seconds it took to open each subject.
         notes: What a reader of a subject's times must know.
@@ -82,6 +82,11 @@ class MeasuringBench:
         self.failed: dict[Place, PipelineError] = {}
         self.opening_s: dict[Place, float] = {}
         self.notes: dict[Place, tuple[str, ...]] = {}
+        self.places = {
+            place.key: place
+            for index in range(len(courses))
+            for place in (Place(index, CONTROL), *places_of(index, courses[index]))
+        }
         self._courses = courses
         self._skip_refused = skip_refused
         self._processes: dict[int, MeasuringProcess] = {}
@@ -146,31 +151,26 @@ class MeasuringBench:
 
     def control(self, key: str) -> str:
         """The control network of a subject's target."""
-        return Place(Place.of(key).course, CONTROL).key
+        return Place(self.places[key].course, CONTROL).key
 
     def precision(self, key: str) -> str:
         """What the engine computes a subject in."""
-        return self._process(key).precision(Place.of(key).name)
+        process, name = self._at(key)
+        return process.precision(name)
 
     def warm(self, key: str, duration_ms: float) -> None:
         """Runs a subject untimed for that long."""
-        self._process(key).warm(Place.of(key).name, duration_ms)
+        process, name = self._at(key)
+        process.warm(name, duration_ms)
 
-    def burst(
-        self, key: str, *, warm_runs: int, runs: int, burst_ms: float, max_runs: int
-    ) -> Burst:
+    def burst(self, key: str, plan: BurstPlan) -> Burst:
         """Runs a subject, timed."""
-        return self._process(key).burst(
-            Place.of(key).name,
-            warm_runs=warm_runs,
-            runs=runs,
-            burst_ms=burst_ms,
-            max_runs=max_runs,
-        )
+        process, name = self._at(key)
+        return process.burst(name, plan)
 
     def revive(self, key: str, error: CrashedError) -> frozenset[str]:
         """Starts another process in the place of one that died; see `Bench` in the schedule."""
-        place = Place.of(key)
+        place = self.places[key]
         before = set(self.failed)
         if place.name != CONTROL:
             self.failed[place] = error
@@ -203,10 +203,12 @@ class MeasuringBench:
         return found
 
     def _places(self, index: int) -> list[Place]:
-        return [Place(index, name) for name in self._courses[index].subjects]
+        return places_of(index, self._courses[index])
 
-    def _process(self, key: str) -> MeasuringProcess:
-        return self._processes[Place.of(key).course]
+    def _at(self, key: str) -> tuple[MeasuringProcess, str]:
+        """The process that holds a subject, and the subject's name there."""
+        place = self.places[key]
+        return self._processes[place.course], place.name
 
     def _start(self, index: int) -> None:
         course = self._courses[index]

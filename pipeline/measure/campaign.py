@@ -21,7 +21,7 @@ from pipeline.device.runtimes import TransferTime
 from pipeline.device.target import Target
 from pipeline.errors import UnsteadyError, UsageError
 from pipeline.files.record import checked, plain
-from pipeline.measure.bench import Course, MeasuringBench, Place
+from pipeline.measure.bench import Course, MeasuringBench, Place, places_of
 from pipeline.measure.conditions import differences_that_matter
 from pipeline.measure.engines import engine_environment
 from pipeline.measure.journal import Journal, field_differences
@@ -176,9 +176,7 @@ def run_campaigns(
         journals = [stack.enter_context(_journal(course, protocol, progress)) for course in courses]
         known = [list(journal.visits) for journal in journals]
         keys = [
-            Place(index, name).key
-            for index, course in enumerate(courses)
-            for name in course.subjects
+            place.key for index, course in enumerate(courses) for place in places_of(index, course)
         ]
         bench = MeasuringBench(courses, skip_refused=skip_refused)
         transfers: dict[Place, TransferTime] = {}
@@ -228,7 +226,7 @@ def _visit_all(
     made = Counter(visit.key for visit in known)
     finished = sum(made[key] for key in keys)
     for visit in measure(bench, keys, protocol, seed=seed, known=known, now=utc_now):
-        place = Place.of(visit.key)
+        place = bench.places[visit.key]
         journals[place.course].append(visit.model_copy(update={"key": place.name}))
         finished += 1
         # More sweeps than the least follow only while they disagree.

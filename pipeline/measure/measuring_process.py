@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pipeline import errors
 from pipeline.device import runtimes
-from pipeline.device.burst import Burst
+from pipeline.device.burst import Burst, BurstPlan
 from pipeline.device.machine_state import MachineState
 from pipeline.device.target import Target, host_slug
 from pipeline.errors import CrashedError, MeasurementError
@@ -125,19 +125,9 @@ class MeasuringProcess:
         """Runs untimed for a while; see `pipeline.measure.schedule.Bench`."""
         self._ask({"do": "warm", "key": key, "duration_ms": duration_ms})
 
-    def burst(
-        self, key: str, *, warm_runs: int, runs: int, burst_ms: float, max_runs: int
-    ) -> Burst:
+    def burst(self, key: str, plan: BurstPlan) -> Burst:
         """Times a burst; see `pipeline.measure.schedule.Bench`."""
-        request = {
-            "do": "burst",
-            "key": key,
-            "warm_runs": warm_runs,
-            "runs": runs,
-            "burst_ms": burst_ms,
-            "max_runs": max_runs,
-        }
-        answer = self._ask(request)
+        answer = self._ask({"do": "burst", "key": key, "plan": plan._asdict()})
         state = checked(MachineState, answer["state"])
         return Burst(
             answer["samples_ms"],

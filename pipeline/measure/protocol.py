@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.device.burst import BurstPlan
 from pipeline.measure.statistics import MIN_SWEEPS
 
 
@@ -47,6 +48,16 @@ class TimingProtocol(BaseModel):
     def least_sweeps(self) -> int:
         """Sweeps before the campaign may end because they agree."""
         return min(self.min_sweeps, self.sweeps)
+
+    @property
+    def subject_burst(self) -> BurstPlan:
+        """How a visit times its subject."""
+        return BurstPlan(self.warm_runs, self.runs, self.burst_ms, self.max_runs)
+
+    @property
+    def control_burst(self) -> BurstPlan:
+        """How a visit times the control network, before and after."""
+        return BurstPlan(1, self.control_runs, 0.0, self.control_runs)
 
     def of_a_visit(self) -> dict[str, Any]:
         """What decides how a visit is made, and so which visits can be told together."""

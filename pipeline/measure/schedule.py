@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.device.burst import Burst, Clock
+from pipeline.device.burst import Burst, BurstPlan, Clock
 from pipeline.errors import CrashedError
 from pipeline.measure.protocol import TimingProtocol
 from pipeline.measure.statistics import MIN_SWEEPS, Visit, by_key, disagreement_percent
@@ -43,10 +43,8 @@ class Bench(Protocol):
     def warm(self, key: str, duration_ms: float) -> None:
         """Runs a subject untimed for that long."""
 
-    def burst(
-        self, key: str, *, warm_runs: int, runs: int, burst_ms: float, max_runs: int
-    ) -> Burst:
-        """Runs a subject `warm_runs` times untimed, then timed; see `pipeline.device.burst`."""
+    def burst(self, key: str, plan: BurstPlan) -> Burst:
+        """Runs a subject, timed."""
 
 
 def is_finished(visits: Sequence[Visit], keys: Sequence[str], protocol: TimingProtocol) -> bool:
@@ -173,13 +171,7 @@ class _Subjects:
             if self._control is not None and self._control[0] == control
             else self._control_burst(control)
         )
-        burst = self._bench.burst(
-            key,
-            warm_runs=self._protocol.warm_runs,
-            runs=self._protocol.runs,
-            burst_ms=self._protocol.burst_ms,
-            max_runs=self._protocol.max_runs,
-        )
+        burst = self._bench.burst(key, self._protocol.subject_burst)
         after = self._control_burst(control)
         return Visit(
             sweep=sweep,
@@ -196,8 +188,7 @@ class _Subjects:
         )
 
     def _control_burst(self, control: str) -> list[float]:
-        runs = self._protocol.control_runs
-        burst = self._bench.burst(control, warm_runs=1, runs=runs, burst_ms=0.0, max_runs=runs)
+        burst = self._bench.burst(control, self._protocol.control_burst)
         self._control = control, burst.samples_ms
         return burst.samples_ms
 

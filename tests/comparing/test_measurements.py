@@ -20,6 +20,7 @@ from pipeline.comparing.targets import TargetsComparison, compare_measured
 from pipeline.device.fingerprint import Environment
 from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, StorageError, TableError, UsageError
+from pipeline.files.record import checked
 from pipeline.files.whole import write_record
 from pipeline.latency.table_files import table_to_write
 from pipeline.measure.campaign import environment_of
@@ -376,7 +377,7 @@ def benchmark_of(seed: int, **options: Any) -> BenchmarkRecord:
         protocol=TimingProtocol(),
         control=stats_of(np.array(made.control_ms)),
         seconds=1.0,
-        environment=Environment.model_validate(ENVIRONMENT),
+        environment=checked(Environment, ENVIRONMENT),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -215,7 +216,7 @@ def test_what_else_differs_is_listed() -> None:
     record = two.inputs.benchmark
     assert record is not None
     packages = {**record.environment.packages, "onnxruntime": "1.33.0"}
-    newer = record.environment.model_copy(update={"packages": packages})
+    newer = replace(record.environment, packages=packages)
     changed = with_inputs(
         two,
         recipe={**two.inputs.recipe, "seed": 7},

@@ -1,6 +1,6 @@
 """What is read off the machine at hand, and which differences between two machines are told."""
 
-import json
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,7 @@ from pipeline.device.fingerprint import (
 )
 from pipeline.device.gpu import Gpu
 from pipeline.device.target import usable_cores
+from pipeline.files.record import checked, plain
 from pipeline.measure.conditions import WHAT_MATTERS, differences_that_matter
 
 CPU_RUNTIMES = sorted(name for name, needs in RUNTIMES.items() if not needs.gpu)
@@ -49,7 +50,8 @@ GPU = Gpu(
     persistence_mode=True,
     mig_mode=False,
 )
-MEASURED = Environment.model_validate(
+MEASURED = checked(
+    Environment,
     {
         **OLD_RECORD,
         "governor": "performance",
@@ -57,17 +59,17 @@ MEASURED = Environment.model_validate(
         "huge_pages": "madvise",
         "virtual_machine": False,
         "gpu": GPU,
-    }
+    },
 )
 
+FIELDS = [field.name for field in fields(Environment)]
+FIELDS_OF_GPU = [field.name for field in fields(Gpu)]
 NUMBERS = st.floats(0, 1e6)
-GPUS = st.builds(
-    Gpu, **{**dict.fromkeys(Gpu.model_fields, ...), "power_limit_w": st.none() | NUMBERS}
-)
+GPUS = st.builds(Gpu, **{**dict.fromkeys(FIELDS_OF_GPU, ...), "power_limit_w": st.none() | NUMBERS})
 ENVIRONMENTS = st.builds(
     Environment,
     **{
-        **dict.fromkeys(Environment.model_fields, ...),
+        **dict.fromkeys(FIELDS, ...),
         "memory_gib": NUMBERS,
         "frequency_max_mhz": st.none() | NUMBERS,
         "packages": st.dictionaries(st.sampled_from(["torch", "onnxruntime", "numpy"]), st.text()),
@@ -79,7 +81,7 @@ RUNTIME_NAMES = st.sampled_from([*RUNTIMES, "not_listed"])
 
 def test_the_environment_reads_back():
     found = environment()
-    assert Environment.model_validate_json(found.model_dump_json()) == found
+    assert checked(Environment, plain(found)) == found
     assert found.cores == usable_cores() >= 1
     assert found.memory_gib > 0
     assert {"numpy", "torch", "onnxruntime"} <= set(found.packages)
@@ -87,17 +89,17 @@ def test_the_environment_reads_back():
 
 @given(ENVIRONMENTS)
 def test_any_environment_reads_back(machine):
-    assert Environment.model_validate_json(machine.model_dump_json()) == machine
+    assert checked(Environment, plain(machine)) == machine
 
 
 def test_the_oldest_records_still_read():
-    old = Environment.model_validate_json(json.dumps(OLD_RECORD))
+    old = checked(Environment, OLD_RECORD)
     assert old.gpu is old.huge_pages is old.virtual_machine is old.frequency_max_mhz is None
-    assert json.loads(old.model_dump_json(exclude_unset=True)) == OLD_RECORD
+    assert plain(old).items() >= OLD_RECORD.items()
 
 
 def test_each_field_has_a_rule_and_each_rule_a_field():
-    fields = [*Environment.model_fields, *(f"gpu.{name}" for name in Gpu.model_fields)]
+    fields = [*FIELDS, *(f"gpu.{name}" for name in FIELDS_OF_GPU)]
     assert set(WHAT_MATTERS) == set(fields)
     assert all(rule.why for rule in WHAT_MATTERS.values())
 
@@ -131,8 +133,8 @@ def doctored(path, value):
     """MEASURED with one field (`cpu`, `gpu.name`) set to another value."""
     name = path.removeprefix("gpu.")
     if name == path:
-        return MEASURED.model_copy(update={name: value})
-    return MEASURED.model_copy(update={"gpu": GPU.model_copy(update={name: value})})
+        return replace(MEASURED, **{name: value})
+    return replace(MEASURED, gpu=replace(GPU, **{name: value}))
 
 
 def measured_value(path):
@@ -182,7 +184,7 @@ def test_what_one_side_does_not_know_is_no_difference(path):
 
 def with_packages(**versions):
     packages = {name.replace("_", "-"): version for name, version in versions.items()}
-    return MEASURED.model_copy(update={"packages": packages})
+    return replace(MEASURED, packages=packages)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -198,12 +200,11 @@ def test_versions_that_matter_are_those_of_the_runtime_and_of_the_exporter(runti
 
 
 def test_differences_are_told_in_words():
-    here = MEASURED.model_copy(
-        update={
-            "cpu": "Intel Xeon",
-            "cpu_flags": ("avx2",),
-            "packages": {**MEASURED.packages, "onnxruntime": "1.32.0"},
-        }
+    here = replace(
+        MEASURED,
+        cpu="Intel Xeon",
+        cpu_flags=("avx2",),
+        packages={**MEASURED.packages, "onnxruntime": "1.32.0"},
     )
     assert differences_that_matter(MEASURED, here, "onnxruntime") == [
         "cpu was 'AMD EPYC 9R14', is 'Intel Xeon'",
@@ -224,7 +225,7 @@ def test_a_package_that_came_or_went_is_told():
 
 @pytest.mark.parametrize("runtime", [*GPU_RUNTIMES, "not_listed"])
 def test_a_gpu_that_came_or_went_is_told(runtime):
-    without = MEASURED.model_copy(update={"gpu": None})
+    without = replace(MEASURED, gpu=None)
     assert differences_that_matter(MEASURED, without, runtime) == [
         "gpu was 'NVIDIA H100 80GB HBM3', is none that could be seen"
     ]
@@ -236,7 +237,7 @@ def test_a_gpu_that_came_or_went_is_told(runtime):
 
 @pytest.mark.parametrize("runtime", CPU_RUNTIMES)
 def test_a_gpu_is_nothing_to_runtimes_of_the_cpu(runtime):
-    without = MEASURED.model_copy(update={"gpu": None})
+    without = replace(MEASURED, gpu=None)
     assert differences_that_matter(MEASURED, without, runtime) == []
 
 
@@ -253,7 +254,7 @@ def test_settings_in_words():
         "virtual machine": "no",
         "GPU": GPU.summary,
     }
-    untold = Environment.model_validate(OLD_RECORD).settings
+    untold = checked(Environment, OLD_RECORD).settings
     assert untold["GPU"] == "none that could be seen"
     assert set(untold.values()) - {untold["GPU"]} == {"not told by the system"}
 

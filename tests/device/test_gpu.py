@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.device import gpu as gpu_module
 from pipeline.device.gpu import VISIBLE, Gpu, visible_gpu
+from pipeline.files.record import checked, plain
 
 # index, uuid, name, driver, memory, SM now/max/set, memory now/max/set, power, persistence, MIG
 H100 = (
@@ -180,4 +181,4 @@ def test_in_one_line(smi):
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=9), min_size=14, max_size=14))
 def test_no_answer_crashes(words):
     found = gpu_module._gpu(dict(zip(gpu_module._QUERY, words, strict=True)) | {"name": "x"})
-    assert Gpu.model_validate_json(found.model_dump_json()) == found
+    assert checked(Gpu, plain(found)) == found

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.device.machine_state import MachineReader, MachineState, context_switches, system_file
+from pipeline.files.record import checked, plain
 
 CPUINFO = """\
 processor\t: 0
@@ -115,7 +116,7 @@ def test_a_sensor_that_goes_away_is_none(tmp_path):
 def test_this_machine_answers_and_fast():
     reader = MachineReader(max(os.sched_getaffinity(0)))
     state = reader.read()
-    assert MachineState.model_validate_json(state.model_dump_json()) == state
+    assert checked(MachineState, plain(state)) == state
     assert state.load_1min is not None
     assert state.load_1min >= 0
     took_s = []

@@ -3,16 +3,24 @@
 import errno
 import hashlib
 import os
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.device.target import Target
 from pipeline.errors import StorageError
+from pipeline.files.record import Record
 from pipeline.files.whole import digest_of, digest_of_file, read_record, write_atomic, write_record
 
-TARGET = Target(device="host", runtime="onnxruntime", precision="fp32", threads=1)
+
+class Settings(Record):
+    runtime: str
+    precision: Literal["fp32", "fp16"]
+    batch: int = 1
+
+
+SETTINGS = Settings(runtime="onnxruntime", precision="fp32")
 
 
 @pytest.mark.parametrize("content", ["", "text ü\n", b"\x00\xff", b"x" * 100_000])
@@ -72,8 +80,8 @@ def test_a_file_in_the_way_is_told(tmp_path):
 
 def test_a_record_reads_back(tmp_path):
     path = tmp_path / "target.json"
-    write_record(path, TARGET)
-    assert read_record(path, Target) == TARGET
+    write_record(path, SETTINGS)
+    assert read_record(path, Settings) == SETTINGS
     assert path.read_text().endswith("}\n")
 
 
@@ -81,12 +89,12 @@ def test_a_record_reads_back(tmp_path):
     ("content", "words"),
     [
         (None, "No such file"),
-        (b"", "is not a readable Target"),
-        (b'{"device": "ho', "is not a readable Target"),
-        (b'{"device": "host"}', "runtime"),
-        (TARGET.model_dump_json().replace("fp32", "fp33").encode(), "precision"),
-        (TARGET.model_dump_json().replace("batch", "bitch").encode(), "bitch"),
-        (b"\xff\xfe\x00", "is not a readable Target"),
+        (b"", "is not a readable Settings"),
+        (b'{"runtime": "on', "is not a readable Settings"),
+        (b'{"runtime": "any"}', "precision"),
+        (SETTINGS.model_dump_json().replace("fp32", "fp33").encode(), "precision"),
+        (SETTINGS.model_dump_json().replace("batch", "bitch").encode(), "bitch"),
+        (b"\xff\xfe\x00", "is not a readable Settings"),
     ],
 )
 def test_a_damaged_record_is_named(tmp_path, content, words):
@@ -94,7 +102,7 @@ def test_a_damaged_record_is_named(tmp_path, content, words):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(StorageError) as caught:
-        read_record(path, Target)
+        read_record(path, Settings)
     assert str(path) in caught.value.message
     assert words in caught.value.message
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.device.burst import Burst, time_burst
+from pipeline.device.burst import Burst, BurstPlan, time_burst
 from pipeline.device.machine_state import MachineState
 from pipeline.device.target import Target
 from pipeline.errors import MeasurementError
@@ -69,18 +69,9 @@ class SimulatedBench:
         while self.at_s < end_s:
             self._run(key)
 
-    def burst(
-        self, key: str, *, warm_runs: int, runs: int, burst_ms: float, max_runs: int
-    ) -> Burst:
+    def burst(self, key: str, plan: BurstPlan) -> Burst:
         self.calls.append((self.at_s, "burst", key))
-        samples_ms = time_burst(
-            lambda: self._run(key),
-            self.clock,
-            warm_runs=warm_runs,
-            runs=runs,
-            burst_ms=burst_ms,
-            max_runs=max_runs,
-        )
+        samples_ms = time_burst(lambda: self._run(key), self.clock, plan)
         return Burst(samples_ms, MachineState(load_1min=self.at_s), len(self.calls))
 
     def called(self, what: str) -> list[str | float]:

@@ -29,6 +29,7 @@ from pipeline.errors import (
 )
 from pipeline.export.cache import cached_operator
 from pipeline.files.cache_folder import CACHE_VARIABLE
+from pipeline.files.record import plain
 from pipeline.measure import bench, engines
 from pipeline.measure.bench import CONTROL, Course
 from pipeline.measure.campaign import (
@@ -399,7 +400,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, simulate: Simulate) -> Callable[...
     """Makes this machine another one: `KNOWN` with these changes."""
 
     def become(**changes: Any) -> None:
-        monkeypatch.setattr(engines, "environment", lambda: KNOWN.model_copy(update=changes))
+        monkeypatch.setattr(engines, "environment", lambda: replace(KNOWN, **changes))
 
     become()
     return become
@@ -462,8 +463,8 @@ def test_the_engine_that_matters_is_that_of_the_target() -> None:
     target = Target.parse("host/openvino-fp32-b1-t1")
     newer = {**KNOWN.packages, "openvino": "2027", "onnxruntime": "1.27.0"}
     found, given = (
-        {**conditions(target, QUICK), "environment": one.model_dump(mode="json")}
-        for one in (KNOWN, KNOWN.model_copy(update={"packages": newer}))
+        {**conditions(target, QUICK), "environment": plain(one)}
+        for one in (KNOWN, replace(KNOWN, packages=newer))
     )
     assert differing_conditions(found, given) == ["openvino was 2026, is 2027"]
 
@@ -695,7 +696,7 @@ def test_a_target_that_is_not_here_does_not_keep_the_others(
 def test_processes_of_two_targets_live_side_by_side_and_one_may_die(
     models: dict[str, Path], tmp_path: Path
 ) -> None:
-    two = TARGET.model_copy(update={"batch": 1, "threads": 2})
+    two = replace(TARGET, batch=1, threads=2)
     subjects = {f"{key} {copy}": model for key, model in models.items() for copy in "ab"}
     courses = [
         Course(target, subjects, models[KEYS[0]], tmp_path / target.setting)

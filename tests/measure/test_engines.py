@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from pipeline.device import runtimes
+from pipeline.device.burst import BurstPlan
 from pipeline.device.fingerprint import environment
 from pipeline.device.target import HOST, Target
 from pipeline.errors import UnavailableError
@@ -84,7 +85,7 @@ def test_the_named_python_runs_the_measuring_process(
         assert is_running(process._child.pid)
         variables = Path(f"/proc/{process._child.pid}/environ").read_bytes().split(b"\0")
         assert b"ITS_OWN=yes" in variables
-        burst = process.burst("tiny", warm_runs=0, runs=3, burst_ms=0, max_runs=3)
+        burst = process.burst("tiny", BurstPlan(0, 3, 0, 3))
     assert len(burst.samples_ms) == 3
 
 

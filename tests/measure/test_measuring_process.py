@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.device import runtimes
+from pipeline.device.burst import BurstPlan
 from pipeline.device.runtimes import REST
 from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, UnavailableError, UnknownNameError
@@ -69,15 +70,15 @@ def wait_until_ended(pid: int) -> None:
 def test_a_burst_is_timed_in_the_child_by_the_protocol(process: MeasuringProcess) -> None:
     assert process.precision("tiny") == "fp32"
     process.warm("tiny", 1.0)
-    least = process.burst("tiny", warm_runs=2, runs=5, burst_ms=0, max_runs=40)
+    least = process.burst("tiny", BurstPlan(2, 5, 0, 40))
     assert len(least.samples_ms) == 5
     assert all(sample > 0 for sample in least.samples_ms)
-    most = process.burst("tiny", warm_runs=0, runs=5, burst_ms=1e9, max_runs=50)
+    most = process.burst("tiny", BurstPlan(0, 5, 1e9, 50))
     assert len(most.samples_ms) == 50
 
 
 def test_a_burst_tells_what_the_machine_did(process: MeasuringProcess) -> None:
-    first = process.burst("tiny", warm_runs=0, runs=1, burst_ms=0, max_runs=1)
+    first = process.burst("tiny", BurstPlan(0, 1, 0, 1))
     assert first.state is not None
     assert first.state.load_1min is not None
     assert first.state.load_1min >= 0
@@ -90,7 +91,7 @@ def test_who_is_kept_from_its_core_counts_it(process: MeasuringProcess) -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as rival:
         assert rival.stdout is not None
         rival.stdout.readline()
-        disturbed = process.burst("tiny", warm_runs=0, runs=1, burst_ms=500, max_runs=10**9)
+        disturbed = process.burst("tiny", BurstPlan(0, 1, 500, 10**9))
         rival.kill()
     assert disturbed.interruptions is not None
     assert disturbed.interruptions > 3
@@ -119,7 +120,7 @@ def test_a_model_that_is_refused_is_named_and_does_not_end_the_process(
         process.open("none", tmp_path / "none")
     process.open("tiny again", model)
     for key in ("tiny", "tiny again"):
-        burst = process.burst(key, warm_runs=0, runs=1, burst_ms=0, max_runs=1)
+        burst = process.burst(key, BurstPlan(0, 1, 0, 1))
         assert len(burst.samples_ms) == 1
 
 
@@ -127,13 +128,13 @@ def test_a_killed_child_is_an_error_that_says_so(process: MeasuringProcess) -> N
     os.kill(process._child.pid, signal.SIGKILL)
     for _ in range(2):  # the first may still be written into the pipe
         with pytest.raises(MeasurementError, match=r"died \(signal 9\) at burst tiny") as caught:
-            process.burst("tiny", warm_runs=0, runs=1, burst_ms=0, max_runs=1)
+            process.burst("tiny", BurstPlan(0, 1, 0, 1))
         assert TARGET.name in caught.value.message
 
 
 def test_a_child_that_crashes_leaves_its_last_words(process: MeasuringProcess) -> None:
     with pytest.raises(MeasurementError, match=r"died \(exit code 1\) at burst x.*KeyError: 'x'"):
-        process.burst("x", warm_runs=0, runs=1, burst_ms=0, max_runs=1)
+        process.burst("x", BurstPlan(0, 1, 0, 1))
 
 
 def test_the_child_is_gone_and_collected_afterwards(model: Path) -> None:
@@ -221,7 +222,7 @@ def test_the_times_of_layers_come_from_the_child(process: MeasuringProcess, expo
         assert sum(by_place_ms.values()) == pytest.approx(told.total_ms)
         assert list(by_place_ms) == [*(place.place for place in network.operators()), REST]
         assert all(time_ms > 0 for time_ms in by_place_ms.values())
-    process.burst("tiny", warm_runs=0, runs=1, burst_ms=0, max_runs=1)
+    process.burst("tiny", BurstPlan(0, 1, 0, 1))
 
 
 def test_the_times_of_layers_need_a_network(process: MeasuringProcess, model: Path) -> None:

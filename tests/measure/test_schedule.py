@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.device.burst import time_burst
+from pipeline.device.burst import BurstPlan, time_burst
 from pipeline.device.machine_state import MachineState
 from pipeline.measure.bench import CONTROL
 from pipeline.measure.protocol import TimingProtocol
@@ -216,17 +216,13 @@ class ScriptedBench(SimulatedBench):
         self._made = Counter(visit.key for visit in known)
         self._current = 1.0
 
-    def burst(
-        self, key: str, *, warm_runs: int, runs: int, burst_ms: float, max_runs: int
-    ) -> Burst:
+    def burst(self, key: str, plan: BurstPlan) -> Burst:
         self._slowness = steady
         if key != CONTROL:
             level = self._levels[key][self._made[key]]
             self._slowness = lambda at_s: level
             self._made[key] += 1
-        return super().burst(
-            key, warm_runs=warm_runs, runs=runs, burst_ms=burst_ms, max_runs=max_runs
-        )
+        return super().burst(key, plan)
 
 
 LEVELS = st.fixed_dictionaries(
@@ -405,9 +401,7 @@ def test_how_many_runs_a_burst_has(
         at_s += run_ms / 1e3
         started += 1
 
-    samples_ms = time_burst(
-        run, lambda: at_s, warm_runs=3, runs=runs, burst_ms=burst_ms, max_runs=max_runs
-    )
+    samples_ms = time_burst(run, lambda: at_s, BurstPlan(3, runs, burst_ms, max_runs))
     assert samples_ms == pytest.approx([run_ms] * expected)
     assert started == expected + 3
 
@@ -420,7 +414,7 @@ def test_warm_runs_are_no_samples_and_do_not_fill_the_burst() -> None:
         nonlocal at_s
         at_s += next(took_ms) / 1e3
 
-    samples_ms = time_burst(run, lambda: at_s, warm_runs=2, runs=1, burst_ms=3.5, max_runs=9)
+    samples_ms = time_burst(run, lambda: at_s, BurstPlan(2, 1, 3.5, 9))
     assert samples_ms == pytest.approx([1.0, 1.25, 1.5])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_the_method_explains_and_names_everything(page: Element) -> None:
 
 def test_machines_that_differ_get_a_column_each(inputs: ReportInputs) -> None:
     assert inputs.benchmark is not None
-    other = inputs.benchmark.environment.model_copy(update={"cpu": "Another CPU"})
+    other = replace(inputs.benchmark.environment, cpu="Another CPU")
     record = inputs.benchmark.model_copy(update={"environment": other})
     page = read_html(render(inputs.model_copy(update={"benchmark": record})))
     table = next(t for t in page.by_id("method").all("table") if "Another CPU" in t.words)
@@ -151,9 +152,9 @@ def test_machines_that_differ_get_a_column_each(inputs: ReportInputs) -> None:
 def test_a_gpu_s_momentary_clock_makes_no_other_machine(inputs: ReportInputs) -> None:
     assert inputs.benchmark is not None
     fields = {"gpu": Gpu(name="Made-up GPU", clock_sm_mhz=300), "huge_pages": "madvise"}
-    here = inputs.benchmark.environment.model_copy(update=fields)
+    here = replace(inputs.benchmark.environment, **fields)
     gpu = Gpu(name="Made-up GPU", clock_sm_mhz=1980)
-    later = here.model_copy(update={"gpu": gpu})
+    later = replace(here, gpu=gpu)
     records = {
         stage: record.model_copy(update={"environment": later if stage == "verify" else here})
         for stage in inputs.environments()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.device.model_files import KINDS
@@ -103,7 +105,7 @@ def test_host_and_the_machine_s_own_name_are_one_target(inputs: ReportInputs) ->
 
 def test_another_machine_s_host_is_another_target(inputs: ReportInputs) -> None:
     assert inputs.benchmark is not None
-    elsewhere = inputs.benchmark.environment.model_copy(update={"device": "another-1c"})
+    elsewhere = replace(inputs.benchmark.environment, device="another-1c")
     record = inputs.benchmark.model_copy(update={"environment": elsewhere})
     check = summarise(inputs.model_copy(update={"benchmark": record})).main_check
     assert check is not None

@@ -1,6 +1,7 @@
 """Benchmarks for real, on networks so small that they take seconds."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -242,7 +243,7 @@ def test_a_gpus_times_and_layers_are_written_as_trtexec_does(tmp_path: Path) -> 
 
 
 def test_one_model_on_several_targets_is_timed_in_turn() -> None:
-    int8 = TARGET.model_copy(update={"precision": "int8"})
+    int8 = replace(TARGET, precision="int8")
     elsewhere = Target.parse("another-board/onnxruntime-fp32-b1-t1")
     network = networks()[0]
     record = benchmark(
@@ -278,7 +279,7 @@ def test_an_engine_that_answers_wrongly_is_a_row_with_the_reason(
         return -found if process.target.precision == "int8" else found
 
     monkeypatch.setattr(MeasuringProcess, "answers", answers)
-    int8 = TARGET.model_copy(update={"precision": "int8"})
+    int8 = replace(TARGET, precision="int8")
     network = networks()[0]
     images = np.random.default_rng(0).standard_normal((24, 3, RESOLUTION, RESOLUTION))
     subject = random_subject(network, int8)
@@ -309,7 +310,7 @@ def test_an_engine_that_answers_wrongly_is_a_row_with_the_reason(
 
 
 def test_one_target_under_two_names_is_refused() -> None:
-    same = TARGET.model_copy(update={"device": TARGET.device_slug})
+    same = replace(TARGET, device=TARGET.device_slug)
     with pytest.raises(UsageError, match="are the same; name each once"):
         benchmark(
             {target: [an_operator("one")] for target in (TARGET, same)},

@@ -15,6 +15,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -249,7 +250,7 @@ class RuntimeConformance(RuntimeSuite):
         """Never another one in silence."""
         model = self.models().small(tmp_path / "m")
         for precision in self.unsupported:
-            target = self.target_of().model_copy(update={"precision": precision})
+            target = replace(self.target_of(), precision=precision)
             with pytest.raises(UnavailableError, match=precision) as caught:
                 engine.build(model, target, tmp_path / "built")
             assert caught.value.hint

@@ -1,6 +1,7 @@
 """What ONNX Runtime computes in is read from its profile; it runs where it was told to, or not."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnxruntime
@@ -75,7 +76,7 @@ def test_a_full_profile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_threads_do_not_spin_between_runs(threads: int, entries: dict[str, str]) -> None:
-    target = TARGET.model_copy(update={"threads": threads})
+    target = replace(TARGET, threads=threads)
     options = _onnx_session._options(onnxruntime, target, CPU)
     assert options.intra_op_num_threads == threads
     for name, value in entries.items():

@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU is a runtime, in every precision it computes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,7 +27,7 @@ class TestOnnxRuntime(LayerTimesConformance):
 
     @pytest.mark.parametrize("threads", [1, 2])
     def test_it_runs_on_several_threads(self, tmp_path: Path, threads: int) -> None:
-        target = self.target_of().model_copy(update={"threads": threads})
+        target = replace(self.target_of(), threads=threads)
         engine = runtimes.find(self.runtime)
         with engine.open(
             engine.build(self.models().small(tmp_path), target, tmp_path), target

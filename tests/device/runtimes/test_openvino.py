@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -54,7 +55,7 @@ class TestOpenVino(LayerTimesConformance):
         """Though OpenVINO would run bf16 nevertheless, several times as slow."""
         if capability in capabilities():
             pytest.skip(f"this CPU has {capability}")
-        target = self.target_of().model_copy(update={"precision": precision})
+        target = replace(self.target_of(), precision=precision)
         artifact = engine.build(small_model(tmp_path / "m"), target, tmp_path)
         with (
             pytest.raises(UnavailableError, match=f"does not compute {precision}.*FP32") as caught,

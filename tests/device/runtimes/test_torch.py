@@ -1,5 +1,6 @@
 """PyTorch itself, eager on the CPU, is a runtime."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ class TestTorch(LayerTimesConformance):
         self, engine: Runtime, tmp_path: Path
     ) -> None:
         before = torch.get_num_threads()
-        target = self.target_of().model_copy(update={"threads": before + 1})
+        target = replace(self.target_of(), threads=before + 1)
         model = self.models().small(tmp_path / "m")
         with engine.open(engine.build(model, target, tmp_path), target):
             assert torch.get_num_threads() == before + 1
