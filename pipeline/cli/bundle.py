@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pipeline.cli.console import note, print_json, print_line, progress_bars
 from pipeline.recipe.recipe import read_recipe
+from pipeline.recipe.report_stage import report_inputs
 from pipeline.recipe.resume import prepare_run, run_stage
-from pipeline.recipe.stages import find_stage, report_inputs
+from pipeline.recipe.stages import find_stage
 
 
 def export_bundle(

@@ -18,7 +18,7 @@ from pipeline.comparing.sides import read_measured
 from pipeline.comparing.targets import TargetsComparison, compare_measured
 from pipeline.files.workspace import run_dir
 from pipeline.recipe.recipe import read_recipe
-from pipeline.recipe.stages import report_inputs
+from pipeline.recipe.report_stage import report_inputs
 
 Form = Literal["md", "json"] | None
 _RECIPE = "recipe.yaml"

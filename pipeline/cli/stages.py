@@ -12,9 +12,10 @@ from pipeline.errors import StageError
 from pipeline.files.whole import read_record, write_atomic
 from pipeline.files.workspace import run_dir
 from pipeline.recipe.recipe import read_recipe
+from pipeline.recipe.report_stage import report_inputs
 from pipeline.recipe.resume import RECORD, StageOutcome, prepare_run, run_stage
 from pipeline.recipe.search_stage import explain_request
-from pipeline.recipe.stages import find_stage, report_inputs, stages
+from pipeline.recipe.stages import find_stage, stages
 
 if TYPE_CHECKING:
     from pipeline.report import ReportFormat, Summary

@@ -1,0 +1,65 @@
+"""The stage `report` of a recipe: the records of its run, as far as they are there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from pipeline.files.whole import read_record
+from pipeline.recipe.recipe import Recipe
+from pipeline.recipe.resume import RECORD, StageContext
+from pipeline.records.benchmark import BenchmarkRecord
+from pipeline.records.export import ExportRecord
+from pipeline.records.profile import ProfileRecord
+from pipeline.records.retrain import RetrainRecord
+from pipeline.records.search import SearchRecord
+from pipeline.records.train import TrainRecord
+from pipeline.records.verify import VerifyRecord
+
+if TYPE_CHECKING:
+    from pipeline.report import ReportInputs
+
+_RECORDS: dict[str, type[BaseModel]] = {
+    "profile": ProfileRecord,
+    "train": TrainRecord,
+    "search": SearchRecord,
+    "verify": VerifyRecord,
+    "retrain": RetrainRecord,
+    "export": ExportRecord,
+    "benchmark": BenchmarkRecord,
+}
+
+
+def run_report(context: StageContext) -> BaseModel:
+    """Writes the report of what has run."""
+    from pipeline.report import write_report
+
+    return write_report(report_inputs(context.recipe, context.run), context.folder)
+
+
+def report_inputs(recipe: Recipe, run: Path) -> ReportInputs:
+    """The records of a run that are there, for its report; a stage that has not run is None."""
+    from pipeline.report import ReportInputs
+
+    found = {
+        stage: read_record(path, model)
+        for stage, model in _RECORDS.items()
+        if (path := run / stage / RECORD).exists()
+    }
+    inputs = ReportInputs.model_validate(
+        {"name": run.name, "recipe": recipe.model_dump(mode="json"), **found}
+    )
+    return inputs.model_copy(update={"profile": _profile_of_chosen(inputs)})
+
+
+def _profile_of_chosen(inputs: ReportInputs) -> ProfileRecord | None:
+    """What was profiled at the chosen network's input size, on the searched target."""
+    profile, verified = inputs.profile, inputs.verify
+    if profile is None or verified is None:
+        return profile
+    size = verified.candidates[verified.winner].candidate.architecture.resolution
+    records = (profile, *profile.also)
+    fitting = (it for it in records if (it.target, it.resolution) == (profile.target, size))
+    return next(fitting, profile)
