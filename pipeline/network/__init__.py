@@ -1,1 +1,7 @@
-"""TODO."""
+"""Networks of PyTorch: the operators, one network, the hypernetwork, their weights.
+
+In: an `Architecture` or a `SearchSpace`, a seed, checkpoints.
+Out: modules, and checkpoints that say what they are of.
+Door: `operators`, `network`, `supernet`, `weights`
+Never: images, training, measuring.
+"""

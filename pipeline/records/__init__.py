@@ -1,1 +1,8 @@
-"""TODO."""
+"""What the stages hand to each other and to the report: a record a stage.
+
+In: what a stage found.
+Out: strict, frozen, versioned JSON that another machine reads on another day.
+Door: `calibration`, `profile`, `dataset`, `dataset_remarks`, `train`, `candidates`, `search`,
+    `verify`, `retrain`, `export`, `benchmark`
+Never: torch; anything that computes a result.
+"""
