@@ -12,10 +12,10 @@ from pipeline.bundle.answers import Logits, answers
 from pipeline.bundle.card import CARD, Bundle, Tolerance
 from pipeline.bundle.describing import Made, bundled, describe
 from pipeline.bundle.folder import check_names_no_place, new_folder
+from pipeline.bundle.infer_run import classes_told, selftest_told
 from pipeline.bundle.readme import render_readme
 from pipeline.bundle.timm_form import timm_form, write_timm_weights
 from pipeline.bundle.tolerance import tolerance
-from pipeline.bundle.trial import classes_told, selftest_told
 from pipeline.bundle.vectors import IMAGES, write_vectors
 from pipeline.device.model_files import FP32, KINDS
 from pipeline.errors import ExportError, StageError

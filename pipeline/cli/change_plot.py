@@ -12,7 +12,7 @@ from pipeline.comparing.accuracies import AccuracyComparison
 from pipeline.comparing.levels import Change
 from pipeline.comparing.measurements import UNCHANGED
 from pipeline.comparing.targets import TargetsComparison
-from pipeline.report.pictures.svg import Scale, spread
+from pipeline.report.scale import Scale, spread
 
 _MOST_ROWS = 16
 _TICKS = 6

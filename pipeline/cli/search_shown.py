@@ -21,27 +21,29 @@ from pipeline.cli.terminal_plot import FRONT_SIGN, search_plot
 from pipeline.records.candidates import Limits
 from pipeline.records.search import SearchRecord
 from pipeline.report.blocks import Cell, Table, columns
+from pipeline.report.cells import accuracy_cell, predicted_cell
 from pipeline.report.formatting import (
     count,
     limit_count,
     limit_ms,
-    milliseconds,
     notation,
     plural,
     target_labels,
 )
-from pipeline.report.pictures.plotted import searched_targets
-from pipeline.report.sections.candidates import accuracy_cell, predicted_cell
-from pipeline.report.sections.search_tables import nearest_table, sizes_table, targets_table
-from pipeline.report.sections.search_words import (
+from pipeline.report.search_plot import searched_targets
+from pipeline.report.search_tables import (
+    cost_name,
+    cost_words,
+    nearest_table,
+    sizes_table,
+    targets_table,
+)
+from pipeline.report.search_words import (
     best_single_words,
+    exact_texts,
     margin_words,
     nearest_words,
-    proof_words,
-    regret_words,
     sharing_words,
-    surrogate_words,
-    useless_surrogates,
 )
 from pipeline.search.explanation import Explanation, Share
 
@@ -229,11 +231,7 @@ def _thinned(front: Sequence[int], most: int) -> list[int]:
 def _sentences(record: SearchRecord) -> Iterator[str]:
     yield record.message
     if record.exact:
-        exact = record.exact
-        yield proof_words(exact)
-        yield surrogate_words(exact)
-        yield useless_surrogates(exact)
-        yield regret_words(exact)
+        yield from (text.text for text in exact_texts(record.exact))
     yield margin_words(record)
     yield best_single_words(record)
     yield sharing_words(record)
@@ -264,9 +262,9 @@ def _reachable_table(found: Explanation) -> Table:
     rows = tuple(
         (
             Cell(str(resolution)),
-            Cell(_cost_name(key)),
-            Cell(_show(key, low)),
-            Cell(_show(key, high)),
+            Cell(cost_name(key)),
+            Cell(cost_words(key, low)),
+            Cell(cost_words(key, high)),
             Cell(_limit(found.limits, key)),
             Cell(_reach(found.limits, key, low, high)),
         )
@@ -278,16 +276,6 @@ def _reachable_table(found: Explanation) -> Table:
         columns("#px", "Cost", "#Smallest", "#Largest", "Limit", "Limit by itself"),
         rows,
     )
-
-
-def _cost_name(key: str) -> str:
-    kind, _, target = key.partition("/")
-    name = {"macs": "MACs", "params": "parameters", "latency_ms": "latency"}.get(kind, kind)
-    return f"{name} on {target}" if target else name
-
-
-def _show(key: str, value: float) -> str:
-    return milliseconds(value) if key.startswith("latency_ms/") else count(value)
 
 
 def _bounds(limits: Limits, key: str) -> tuple[float | None, float | None]:

@@ -10,8 +10,8 @@ import plotext
 from pipeline.records.search import SearchRecord
 from pipeline.report import ReportInputs, summarise
 from pipeline.report.formatting import limit_ms
-from pipeline.report.pictures.plotted import Plotted, gather, latency_axis
-from pipeline.report.pictures.svg import Scale
+from pipeline.report.scale import Scale
+from pipeline.report.search_plot import Plotted, gather, latency_axis
 
 FRONT_SIGN = "o"
 _OVER_SIGN, _EXACT_SIGN, _PUBLISHED_SIGN, _BEST_SIGN = "!", "~", "*", "@"

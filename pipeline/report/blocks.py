@@ -11,32 +11,38 @@ from markupsafe import Markup
 Tone = Literal["", "good", "bad", "warn", "muted"]
 
 
+class Block:
+    """A part of a section."""
+
+    @property
+    def kind(self) -> str:
+        """What the template goes by."""
+        return type(self).__name__.lower()
+
+
 @dataclass(frozen=True)
-class Text:
+class Text(Block):
     """A paragraph; plain text is escaped, `Markup` is not."""
 
     text: str | Markup
     tone: Tone = ""
-    kind: Literal["text"] = "text"
 
 
 @dataclass(frozen=True)
-class Missing:
+class Missing(Block):
     """In place of what a stage that has not run would show."""
 
     reason: str
     command: str | None
-    kind: Literal["missing"] = "missing"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Block):
     """The one line at the top."""
 
     tone: Tone
     badge: str
     text: str
-    kind: Literal["verdict"] = "verdict"
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,10 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Cards:
+class Cards(Block):
     """Key figures side by side."""
 
     cards: tuple[Card, ...]
-    kind: Literal["cards"] = "cards"
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Block):
     """A table; wide ones scroll inside their own frame.
 
     Attributes:
@@ -100,7 +105,6 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     marked: frozenset[int] = frozenset()
     totals: tuple[Cell, ...] | None = None
-    kind: Literal["table"] = "table"
 
     @property
     def sortable(self) -> bool:
@@ -123,7 +127,7 @@ class LegendItem:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Figure(Block):
     """A plot, and the same as a table.
 
     Attributes:
@@ -147,36 +151,29 @@ class Figure:
     full: bool = False
     more: tuple[Table, ...] = ()
     shows_table: bool = False
-    kind: Literal["figure"] = "figure"
 
 
 @dataclass(frozen=True)
-class Heading:
+class Heading(Block):
     """A heading inside a section."""
 
     text: str
-    kind: Literal["heading"] = "heading"
 
 
 @dataclass(frozen=True)
-class Code:
+class Code(Block):
     """Commands or data to copy."""
 
     label: str
     text: str
     folded: bool = False
-    kind: Literal["code"] = "code"
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Block):
     """Blocks side by side where there is room."""
 
     blocks: tuple[Figure | Table, ...]
-    kind: Literal["row"] = "row"
-
-
-Block = Text | Missing | Verdict | Cards | Table | Figure | Heading | Code | Row
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 
+from pipeline.measure.statistics import LatencyStats
+from pipeline.records.candidates import LatencyPrediction
 from pipeline.space.architecture import Architecture
 from pipeline.space.operator_spec import parse_choice
 
@@ -68,6 +70,11 @@ def plus_minus(value: float, std: float | None, unit: str) -> str:
     decimals = min(max(wanted, 0), _MOST_DECIMALS)
     shown = f"{std:.{decimals}f}" if round(std, decimals) else f"0.{'0' * (decimals - 1)}1"
     return f"{value:.{decimals}f}{NBSP}±{NBSP}{shown}{NBSP}{unit}"
+
+
+def latency_words(latency: LatencyPrediction | LatencyStats) -> str:
+    """A latency with its standard uncertainty, e.g. `2.412 ± 0.013 ms`."""
+    return plus_minus(latency.typical, latency.std, "ms")
 
 
 def count(value: float) -> str:

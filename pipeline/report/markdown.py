@@ -19,7 +19,7 @@ from pipeline.report.blocks import (
 )
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.percentiles import CONFIDENCE
-from pipeline.report.sections import accuracy, latency, overview, prediction, selection
+from pipeline.report.sections import accuracy, benchmark, overview, prediction, search
 from pipeline.report.sections.timing import steadiness_table
 from pipeline.report.summary import Summary
 
@@ -39,10 +39,10 @@ def render_markdown(inputs: ReportInputs, summary: Summary) -> str:
         overview.verdict_section(inputs, summary),
         overview.key_figures_section(inputs, summary),
         prediction.short_section(inputs, summary),
-        latency.benchmark_section(inputs, summary),
+        benchmark.benchmark_section(inputs, summary),
         accuracy.section(inputs, summary),
         overview.parity_section(inputs, summary),
-        selection.section(inputs, summary),
+        search.section(inputs, summary),
     )
     parts = [f"# {escape(inputs.name)}: deployment report"]
     for section in sections:

@@ -16,13 +16,13 @@ from pipeline.report.blocks import Section
 from pipeline.report.inputs import ReportInputs, StageName
 from pipeline.report.sections import (
     accuracy,
+    benchmark,
     front,
-    latency,
     method,
     model,
     overview,
     prediction,
-    selection,
+    search,
 )
 from pipeline.report.summary import Summary
 
@@ -33,11 +33,11 @@ _SECTIONS: tuple[tuple[Callable[[ReportInputs, Summary], Section], tuple[StageNa
     (front.section, ("search", "verify")),
     (prediction.section, ("profile", "verify", "benchmark")),
     (model.section, ("search", "profile", "benchmark")),
-    (latency.distribution_section, ("benchmark",)),
-    (latency.benchmark_section, ("benchmark",)),
+    (benchmark.distribution_section, ("benchmark",)),
+    (benchmark.benchmark_section, ("benchmark",)),
     (accuracy.section, ("train", "retrain", "export")),
     (overview.parity_section, ("export",)),
-    (selection.section, ("search", "verify")),
+    (search.section, ("search", "verify")),
     (method.section, ()),
 )
 """Each section, and the stages that make its numbers."""

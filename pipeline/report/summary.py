@@ -15,7 +15,15 @@ from pipeline.records.calibration import Honesty, Method, MethodError
 from pipeline.records.candidates import LatencyPrediction, Limits
 from pipeline.records.export import Parity
 from pipeline.report.foreign import foreign_differences
-from pipeline.report.formatting import count, limit_count, limit_ms, percent, plus_minus, tiny
+from pipeline.report.formatting import (
+    count,
+    latency_words,
+    limit_count,
+    limit_ms,
+    percent,
+    plus_minus,
+    tiny,
+)
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.limits import LimitCheck, candidate_of, check_limits, verified_of
 from pipeline.space.architecture import Architecture
@@ -238,9 +246,7 @@ def limit_words(check: LimitCheck) -> str:
         limit = limit_ms(check.limit)
         if check.value is None:
             guess = check.predicted
-            words = (
-                plus_minus(guess.typical, guess.std, "ms") + " predicted" if guess else "no latency"
-            )
+            words = f"{latency_words(guess)} predicted" if guess else "no latency"
             return f"{words} on {check.target} (limit {limit})"
         return f"{plus_minus(check.value, check.value_std, 'ms')} on {check.target} (limit {limit})"
     noun = "parameters" if check.quantity == "params" else "MACs"

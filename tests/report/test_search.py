@@ -8,7 +8,7 @@ import pytest
 from pipeline.records.search import SearchRecord
 from pipeline.report import ReportInputs, summarise
 from pipeline.report.markdown import render_markdown
-from pipeline.report.sections.search_tables import nearest_table
+from pipeline.report.search_tables import nearest_table
 from tests.report import made_up_search
 from tests.report.made_up_measuring import TARGET
 from tests.report.made_up_search import ELSEWHERE, OTHER

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.records.candidates import Limits
 from pipeline.records.search import ExactSearch, SurrogateFit
-from pipeline.report.sections import search_words
+from pipeline.report import search_words
 from tests.report import made_up, made_up_search
 from tests.report.reading import plain
 

@@ -9,8 +9,8 @@ from markupsafe import Markup
 from pipeline.report.formatting import percent
 from pipeline.report.pictures import svg
 from pipeline.report.pictures.markers import size_marks, star
-from pipeline.report.pictures.plotted import Axis, Mark, Plotted, PublishedMark
 from pipeline.report.pictures.svg import Frame, Panel
+from pipeline.report.search_plot import Axis, Mark, Plotted, PublishedMark
 
 _LETTER = 8.2  # widest likely width of a letter of a label, in pixels
 _SMALL_LETTER = 6.9  # the same for a published model's name

@@ -9,9 +9,11 @@ from markupsafe import Markup
 
 from pipeline.records.train import EpochRecord
 from pipeline.report.blocks import Cell, Figure, Table, columns
+from pipeline.report.cells import number_cell
 from pipeline.report.formatting import percent, plural, significant
 from pipeline.report.pictures import svg
-from pipeline.report.pictures.svg import HALF, Frame, Panel, Scale
+from pipeline.report.pictures.svg import HALF, Frame, Panel
+from pipeline.report.scale import Scale, spread
 
 _TALL = Frame(420, 380)
 
@@ -23,7 +25,7 @@ def training_curves(title: str, epochs: Sequence[EpochRecord]) -> Figure:
     if last and last.accuracy_percent is not None:
         label += f", accuracy {percent(last.accuracy_percent)} after epoch {last.epoch}"
     numbers = [epoch.epoch for epoch in epochs]
-    x = (float(min(numbers)), float(max(numbers))) if len(numbers) > 1 else svg.spread(numbers)
+    x = (float(min(numbers)), float(max(numbers))) if len(numbers) > 1 else spread(numbers)
     losses = [(float(e.epoch), e.loss) for e in epochs]
     scores = [
         (float(e.epoch), e.accuracy_percent) for e in epochs if e.accuracy_percent is not None
@@ -92,7 +94,7 @@ def _panel(
     bottom: float,
 ) -> Panel:
     left, right = 48.0, frame.width - 14
-    y = svg.spread([value for _, value in points], margin=0.08)
+    y = spread([value for _, value in points], margin=0.08)
     return Panel(left, top, right, bottom, Scale(*x, left, right), Scale(*y, bottom, top))
 
 
@@ -118,10 +120,7 @@ def _epoch_table(title: str, epochs: Sequence[EpochRecord]) -> Table:
         (
             Cell(str(e.epoch), e.epoch),
             Cell(significant(e.loss), e.loss),
-            Cell(
-                "–" if e.accuracy_percent is None else percent(e.accuracy_percent, 2),
-                e.accuracy_percent,
-            ),
+            number_cell(e.accuracy_percent, lambda accuracy: percent(accuracy, 2)),
             Cell(f"{e.learning_rate:.3g}", e.learning_rate),
             Cell(f"{e.images_per_second:.0f}", e.images_per_second),
         )

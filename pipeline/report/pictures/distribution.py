@@ -11,11 +11,12 @@ from markupsafe import Markup
 from pipeline.measure.statistics import LatencyStats
 from pipeline.records.benchmark import BenchmarkResult
 from pipeline.report.blocks import Cell, Column, Figure, LegendItem, Table
+from pipeline.report.formatting import latency_words, milliseconds, plural, significant
 from pipeline.report.formatting import limit_ms as asked_ms
-from pipeline.report.formatting import milliseconds, plural, plus_minus, significant
 from pipeline.report.percentiles import CONFIDENCE, bounds_words, percentiles
 from pipeline.report.pictures import svg
-from pipeline.report.pictures.svg import Frame, Panel, Scale
+from pipeline.report.pictures.svg import Frame, Panel
+from pipeline.report.scale import Scale
 
 _BINS = 44
 _ROW_HEIGHT = 92.0
@@ -209,7 +210,7 @@ def _table(
         edge = Cell(significant(ends[-1], 4), ends[-1])
         rows.append((edge, Cell("longer"), *(Cell(str(n), n) for n in beyond)))
     named = "; ".join(
-        f"{r.name} {plus_minus(r.latency_ms.typical, r.latency_ms.std, 'ms')}, {plural(r.n, 'run')}"
+        f"{r.name} {latency_words(r.latency_ms)}, {plural(r.n, 'run')}"
         for r in results
         if r.latency_ms
     )

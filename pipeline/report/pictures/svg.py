@@ -1,4 +1,4 @@
-"""Drawing: SVG elements, scales, and panels with axes.
+"""Drawing: SVG elements, and panels with axes.
 
 Pictures carry classes, not colours: the page's style sheet colours them, for light, dark and
 print.
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from markupsafe import Markup, escape
+
+from pipeline.report.scale import Scale
 
 Attributes = Mapping[str, str | float | None]
 
@@ -117,27 +119,6 @@ def cross(x: float, y: float, radius: float, css: str, tip: str = "") -> Markup:
 
 
 @dataclass(frozen=True)
-class Scale:
-    """Maps values to a position, linearly."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        """Position of a value; values outside run past the ends."""
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
-
-    def ticks(self, about: int) -> list[float]:
-        """Round values inside the scale, about that many."""
-        step = _round_step((self.high - self.low) / max(about, 1))
-        first = math.ceil(self.low / step - 1e-9)
-        last = math.floor(self.high / step + 1e-9)
-        return [round(index * step, 12) for index in range(first, last + 1)]
-
-
-@dataclass(frozen=True)
 class Panel:
     """A plot's area, with a scale each way.
 
@@ -210,28 +191,6 @@ class Panel:
         x = self.x(tick[0])
         mark = line(x, self.bottom, x, self.bottom + 5, "axis")
         return group((mark, text(x, self.bottom + 18, tick[1], "tick", "middle")))
-
-
-def spread(
-    values: Iterable[float], *, margin: float = 0.06, floor: float | None = None
-) -> tuple[float, float]:
-    """The range of values with a margin on both sides; never empty.
-
-    Args:
-        values: What must lie inside.
-        margin: Relative to the range.
-        floor: The lower end is not below this.
-    """
-    finite = [value for value in values if math.isfinite(value)]
-    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
-    gap = margin * (high - low) or margin * abs(high) or 1.0
-    low, high = low - gap, high + gap
-    return (low if floor is None else max(low, floor), high)
-
-
-def _round_step(step: float) -> float:
-    power = 10.0 ** math.floor(math.log10(step))
-    return power * min((1, 2, 5, 10), key=lambda factor: abs(math.log(power * factor / step)))
 
 
 def _plain(value: str | float) -> str:

@@ -10,7 +10,8 @@ from markupsafe import Markup
 from pipeline.report.formatting import limit_ms as asked_ms
 from pipeline.report.formatting import significant
 from pipeline.report.pictures import svg
-from pipeline.report.pictures.svg import Frame, Scale
+from pipeline.report.pictures.svg import Frame
+from pipeline.report.scale import Scale
 
 _ROW, _TOP, _FOOT = 32.0, 34.0, 46.0
 _BAR = 11.0

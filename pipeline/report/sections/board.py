@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.records.train import PrioritizedPath, TrainRecord
 from pipeline.report.blocks import Block, Cell, Table, columns
+from pipeline.report.cells import number_cell
 from pipeline.report.formatting import count, milliseconds, notation, percent
 
 _CAPTION = (
@@ -28,13 +29,12 @@ def _table(paths: Sequence[PrioritizedPath], resolution: int | None) -> Table:
         (
             Cell(str(place), place),
             Cell(percent(path.accuracy_percent), path.accuracy_percent),
-            Cell("–" if path.latency_ms is None else milliseconds(path.latency_ms),
-                 path.latency_ms),
+            number_cell(path.latency_ms, milliseconds),
             Cell(count(path.macs), path.macs),
             Cell(notation(path.architecture), code=True),
         )
         for place, path in enumerate(paths, start=1)
-    )  # fmt: skip
+    )
     return Table(
         caption, columns("#Place", "#Accuracy", "#Predicted latency", "#MACs", "Network"), rows
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.records.calibration import Calibration, Method
 from pipeline.report.blocks import Block, Cell, Figure, Row, Table, Text, columns
+from pipeline.report.cells import number_cell
 from pipeline.report.formatting import milliseconds, percent, plural
 from pipeline.report.pictures.bars import Bar, bar_chart
 from pipeline.report.sections.honesty import honesty_table
@@ -132,8 +133,7 @@ def _counted(points: Sequence[Point], *, fresh: bool) -> list[float]:
 
 
 def _row(name: str, mean: float, largest: float | None, judged: str) -> tuple[Cell, ...]:
-    most = Cell("–") if largest is None else Cell(percent(largest), largest)
-    return Cell(name), Cell(percent(mean), mean), most, Cell(judged)
+    return Cell(name), number_cell(mean, percent), number_cell(largest, percent), Cell(judged)
 
 
 def _facts(calibration: Calibration) -> Table:

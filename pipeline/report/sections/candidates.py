@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.records.candidates import Candidate
 from pipeline.records.search import ExactSearch, SearchRecord
 from pipeline.records.verify import VerifiedCandidate
 from pipeline.report.blocks import Cell, Table, columns
+from pipeline.report.cells import accuracy_cell, measured_cell, predicted_cell
 from pipeline.report.formatting import (
     count,
     integer,
     milliseconds,
     notation,
     percent,
-    plus_minus,
     target_labels,
 )
 from pipeline.report.inputs import ReportInputs
@@ -22,7 +21,6 @@ from pipeline.report.limits import verified_of
 from pipeline.report.summary import Summary
 
 _MOST_EXACT = 400
-_NONE = Cell("–")
 
 
 def candidates_table(
@@ -110,24 +108,6 @@ def _row(
         Cell(_status(search, index, verified)),
         Cell(notation(candidate.architecture), code=True),
     )
-
-
-def accuracy_cell(candidate: Candidate, unknown: str = "–") -> Cell:
-    """Top-1 with shared weights."""
-    accuracy = candidate.accuracy_percent
-    return Cell(unknown if accuracy is None else percent(accuracy), accuracy)
-
-
-def predicted_cell(candidate: Candidate, target: str | None) -> Cell:
-    """Predicted latency on a target."""
-    guess = candidate.latency_ms.get(target) if target else None
-    return Cell(plus_minus(guess.typical, guess.std, "ms"), guess.typical) if guess else _NONE
-
-
-def measured_cell(verified: VerifiedCandidate | None, target: str | None) -> Cell:
-    """Measured latency on a target, where the network was verified there."""
-    stats = verified.measured_ms.get(target) if verified and target else None
-    return Cell(plus_minus(stats.typical, stats.std, "ms"), stats.typical) if stats else _NONE
 
 
 def _size_cell(resolution: int) -> Cell:

@@ -11,7 +11,7 @@ from pipeline.report.inputs import ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.pictures.cloud import NARROW, WIDE, draw
 from pipeline.report.pictures.markers import MIDDLE, SIZE_CLASSES, size_key, star
-from pipeline.report.pictures.plotted import (
+from pipeline.report.search_plot import (
     Axis,
     Plotted,
     PublishedMark,
@@ -19,8 +19,8 @@ from pipeline.report.pictures.plotted import (
     latency_axis,
     searched_targets,
 )
+from pipeline.report.search_words import margin_words
 from pipeline.report.sections.candidates import candidates_table, exact_table, published_table
-from pipeline.report.sections.search_words import margin_words
 from pipeline.report.summary import Summary
 
 

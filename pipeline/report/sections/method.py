@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pipeline.device.fingerprint import Environment
 from pipeline.files.workspace import run_dir
 from pipeline.report.blocks import Block, Cell, Code, Heading, Section, Table, Text, columns
+from pipeline.report.cells import number_cell
 from pipeline.report.formatting import duration, file_size
 from pipeline.report.inputs import STAGES, ReportInputs
 from pipeline.report.missing import missing
@@ -96,7 +97,7 @@ def _files(summary: Summary) -> Table:
         (
             Cell(file.role),
             Cell(file.path, code=True),
-            Cell("–" if file.size_bytes is None else file_size(file.size_bytes), file.size_bytes),
+            number_cell(file.size_bytes, file_size),
             Cell(file.sha256 or "not recorded", code=file.sha256 is not None),
         )
         for file in summary.files

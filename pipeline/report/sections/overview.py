@@ -15,11 +15,13 @@ from pipeline.report.blocks import (
     Verdict,
     columns,
 )
+from pipeline.report.cells import latency_cell, number_cell
 from pipeline.report.foreign import foreign_words
 from pipeline.report.formatting import (
     count,
     file_size,
     integer,
+    latency_words,
     limit_count,
     limit_ms,
     milliseconds,
@@ -125,7 +127,7 @@ def _latency_card(summary: Summary) -> Card:
     label = "Latency, measured"
     if summary.measured_ms is None:
         guess = summary.predicted_ms
-        value = plus_minus(guess.typical, guess.std, "ms") if guess else "not measured"
+        value = latency_words(guess) if guess else "not measured"
         return Card("Latency, predicted" if guess else label, value, summary.target or "", "warn")
     check = summary.main_check
     note = summary.target or ""
@@ -155,8 +157,8 @@ def _prediction_card(summary: Summary) -> list[Card]:
     if summary.predicted_ms is None or summary.measured_ms is None:
         return []
     error = 100 * (summary.predicted_ms.typical / summary.measured_ms - 1)
-    shown = plus_minus(summary.predicted_ms.typical, summary.predicted_ms.std, "ms")
-    return [Card("Error of the prediction", signed_percent(error), f"predicted {shown}")]
+    predicted = f"predicted {latency_words(summary.predicted_ms)}"
+    return [Card("Error of the prediction", signed_percent(error), predicted)]
 
 
 def _parity_card(parity: Parity) -> Card:
@@ -200,25 +202,19 @@ def _limit_row(check: LimitCheck, main_target: str | None) -> tuple[Cell, ...]:
         "macs_min": "MACs, lower bound",
         "params": "parameters",
     }
-    guess, verified, none = check.predicted, check.verified_ms, Cell("–")
     bound = "at least " if check.quantity == "macs_min" else "at most "
-    value = check.value
-    measured = none
-    if value is not None:
-        shown = plus_minus(value, check.value_std, "ms") if is_latency else count(value)
-        measured = Cell(shown, value)
+
+    def shown(value: float) -> str:
+        return plus_minus(value, check.value_std, "ms") if is_latency else count(value)
+
     return (
         Cell(names[check.quantity]),
         _verdict_cell(check),
-        measured,
+        number_cell(check.value, shown),
         Cell(bound + show(check.limit), check.limit),
-        none
-        if check.margin_percent is None
-        else Cell(signed_percent(check.margin_percent), check.margin_percent),
-        Cell(plus_minus(guess.typical, guess.std, "ms"), guess.typical) if guess else none,
-        Cell(plus_minus(verified.typical, verified.std, "ms"), verified.typical)
-        if verified
-        else none,
+        number_cell(check.margin_percent, signed_percent),
+        latency_cell(check.predicted),
+        latency_cell(check.verified_ms),
     )
 
 

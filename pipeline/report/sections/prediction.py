@@ -17,12 +17,21 @@ from pipeline.report.blocks import (
     Text,
     columns,
 )
+from pipeline.report.cells import latency_cell, number_cell
 from pipeline.report.foreign import foreign_words
-from pipeline.report.formatting import percent, plural, plus_minus, signed_percent
+from pipeline.report.formatting import (
+    latency_words,
+    milliseconds,
+    percent,
+    plural,
+    plus_minus,
+    signed_percent,
+)
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.pictures import svg
 from pipeline.report.pictures.svg import HALF, Panel
+from pipeline.report.scale import spread
 from pipeline.report.sections.calibration import calibration_blocks, in_short
 from pipeline.report.sections.points import WORDS, Origin, Point, points_on
 from pipeline.report.summary import Summary
@@ -80,7 +89,7 @@ def _scatter(points: Sequence[Point], noise_percent: float | None, target: str) 
     ends = [p.predicted.typical + sign * p.predicted.std for p in points for sign in (1, -1)]
     counts = [(p.measured_ms, p.counted_ms) for p in points if p.counted_ms is not None]
     values = [*ends, *(p.measured_ms for p in points), *(ms for _, ms in counts)]
-    domain = svg.spread(values, margin=0.05, floor=0.0)
+    domain = spread(values, margin=0.05, floor=0.0)
     panel = Panel.inside(HALF, domain, domain)
     low, high = (panel.at(end, end) for end in domain)
     counted = [panel.at(*pair) for pair in counts]
@@ -106,7 +115,7 @@ def _scatter(points: Sequence[Point], noise_percent: float | None, target: str) 
 
 def _errors(points: Sequence[Point], noise_percent: float | None, target: str) -> Figure:
     largest = max([abs(p.error_percent) + p.std_percent for p in points] + [noise_percent or 0, 1])
-    xs = svg.spread([p.measured_ms for p in points], margin=0.08, floor=0.0)
+    xs = spread([p.measured_ms for p in points], margin=0.08, floor=0.0)
     panel = Panel.inside(HALF, xs, (-1.08 * largest, 1.08 * largest))
     parts = []
     if noise_percent:
@@ -152,7 +161,7 @@ def _mark(panel: Panel, point: Point, value: float, std: float) -> Markup:
     tip = svg.tip(
         WORDS[point.origin],
         point.name,
-        f"predicted {plus_minus(point.predicted.typical, point.predicted.std, 'ms')}",
+        f"predicted {latency_words(point.predicted)}",
         f"measured {plus_minus(point.measured_ms, point.measured_std_ms, 'ms')}"
         f" ({signed_percent(point.error_percent)})",
     )
@@ -200,20 +209,14 @@ def _table(points: Sequence[Point], target: str) -> Table:
     rows = tuple(
         (
             Cell(WORDS[p.origin]),
-            Cell(plus_minus(p.predicted.typical, p.predicted.std, "ms"), p.predicted.typical),
+            latency_cell(p.predicted),
             Cell(plus_minus(p.measured_ms, p.measured_std_ms, "ms"), p.measured_ms),
             Cell(signed_percent(p.error_percent), p.error_percent),
-            *_counted_cells(p),
+            number_cell(p.counted_ms, milliseconds),
+            number_cell(p.counted_error_percent, signed_percent),
             Cell(p.name, code=True),
         )
         for p in points
     )
     caption = f"Predicted and measured latency on {target}, and what MACs alone would predict."
     return Table(caption, titles, rows)
-
-
-def _counted_cells(point: Point) -> tuple[Cell, Cell]:
-    ms, error = point.counted_ms, point.counted_error_percent
-    if ms is None or error is None:
-        return Cell("–"), Cell("–")
-    return Cell(plus_minus(ms, None, "ms"), ms), Cell(signed_percent(error), error)

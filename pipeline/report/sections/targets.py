@@ -8,7 +8,8 @@ from dataclasses import replace
 from pipeline.device.runtimes import REST
 from pipeline.records.benchmark import BenchmarkRecord, BenchmarkResult, DeviceTiming
 from pipeline.report.blocks import Block, Cell, Table, Text, columns
-from pipeline.report.formatting import integer, milliseconds, percent, plus_minus, signed_percent
+from pipeline.report.cells import NONE, error_cell, latency_cell, number_cell
+from pipeline.report.formatting import integer, milliseconds, percent
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.pictures.bars import Bar, bar_chart
 from pipeline.report.pictures.network import tiles
@@ -111,23 +112,21 @@ def _side_by_side(results: Sequence[BenchmarkResult]) -> Iterator[Block]:
 
 
 def _row(result: BenchmarkResult, main: BenchmarkResult) -> tuple[Cell, ...]:
-    none = Cell("–")
     stats, guess, rate = result.latency_ms, result.predicted_ms, result.images_per_second
     name = Cell(result.target, code=True)
     if stats is None or rate is None:
         reason = Cell(result.error or "not timed", tone="bad")
-        return (name, *[none] * 4, _agreement(result), *[none] * 4, reason)
+        return (name, *[NONE] * 4, _agreement(result), *[NONE] * 4, reason)
     ratio = stats.typical / main.latency_ms.typical if main.latency_ms else None
-    error = 100 * (guess.typical / stats.typical - 1) if guess else None
     return (
         name,
         Cell(result.precision_as_built or "–"),
-        Cell(plus_minus(stats.typical, stats.std, "ms"), stats.typical),
-        none if ratio is None else Cell(f"{ratio:.2f} ×", ratio),
+        latency_cell(stats),
+        number_cell(ratio, "{:.2f} ×".format),
         Cell(integer(round(rate)), rate),
         _agreement(result),
-        Cell(plus_minus(guess.typical, guess.std, "ms"), guess.typical) if guess else none,
-        none if error is None else Cell(signed_percent(error), error),
+        latency_cell(guess),
+        error_cell(guess, stats),
         Cell(percent(100 * stats.cov), stats.cov),
         Cell(integer(stats.n), stats.n),
         Cell(""),
@@ -146,7 +145,7 @@ def _asked(results: Sequence[BenchmarkResult]) -> str:
 
 def _agreement(result: BenchmarkResult) -> Cell:
     if result.answers is None:
-        return Cell("–")
+        return NONE
     share = result.answers.agreement
     return Cell(percent(100 * share, 1), share, tone="bad" if result.answers.wrong else "")
 
@@ -161,22 +160,17 @@ def _device_table(timed: Sequence[tuple[BenchmarkResult, DeviceTiming]]) -> Tabl
 
 
 def _device_row(result: BenchmarkResult, device: DeviceTiming) -> tuple[Cell, ...]:
-    compute = device.compute_ms
     return (
         Cell(result.target, code=True),
-        Cell(plus_minus(compute.typical, compute.std, "ms"), compute.typical),
+        latency_cell(device.compute_ms),
         Cell(milliseconds(device.enqueue_ms), device.enqueue_ms),
-        _optional(device.to_device_ms),
-        _optional(device.to_host_ms),
+        number_cell(device.to_device_ms, milliseconds),
+        number_cell(device.to_host_ms, milliseconds),
         _range(device.clock_sm_mhz),
         _range(device.temperature_c),
         _range(device.power_w),
         Cell(", ".join(device.slowdown_reasons) or "nothing"),
     )
-
-
-def _optional(time_ms: float | None) -> Cell:
-    return Cell("–") if time_ms is None else Cell(milliseconds(time_ms), time_ms)
 
 
 def _range(ends: tuple[float, float] | None) -> Cell:
@@ -187,7 +181,7 @@ def _range(ends: tuple[float, float] | None) -> Cell:
 
 
 def _times(results: Sequence[BenchmarkResult], place: str) -> tuple[Cell, ...]:
-    return tuple(_optional(result.layers_ms.get(place)) for result in results)
+    return tuple(number_cell(result.layers_ms.get(place), milliseconds) for result in results)
 
 
 def _setting(result: BenchmarkResult) -> str:

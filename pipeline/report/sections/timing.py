@@ -10,14 +10,8 @@ from pipeline.measure.statistics import LatencyStats
 from pipeline.measure.steadiness import SPELL_PERCENT, Steadiness, Stopped
 from pipeline.records.profile import ProfileRecord
 from pipeline.report.blocks import Block, Cell, Heading, Table, columns, pairs_table
-from pipeline.report.formatting import (
-    duration,
-    integer,
-    milliseconds,
-    percent,
-    plus_minus,
-    signed_percent,
-)
+from pipeline.report.cells import NONE, latency_cell, number_cell
+from pipeline.report.formatting import duration, integer, milliseconds, percent, signed_percent
 from pipeline.report.inputs import ReportInputs, resolved_target
 from pipeline.report.missing import missing
 from pipeline.report.sections.calibration import METHODS
@@ -120,7 +114,7 @@ def _campaigns(inputs: ReportInputs) -> Iterator[_Campaign]:
 
 def _steady_cells(steady: Steadiness | None) -> tuple[Cell, ...]:
     if steady is None:
-        return (Cell("not recorded", tone="muted"), *[Cell("–")] * 6)
+        return (Cell("not recorded", tone="muted"), *[NONE] * 6)
     interrupted = steady.interrupted_percent
     return (
         Cell(_STOPPED[steady.stopped], tone="" if steady.stopped == "agreed" else "warn"),
@@ -171,9 +165,9 @@ def _control_cells(campaign: _Campaign, all_of_them: Sequence[_Campaign]) -> tup
     first = next(it for it in all_of_them if it.target == campaign.target)
     drift = 100 * (stats.typical / first.control.typical - 1)
     return (
-        Cell(plus_minus(stats.typical, stats.std, "ms"), stats.typical),
-        Cell("–") if campaign is first else Cell(signed_percent(drift), drift),
-        Cell("–") if stats.median is None else Cell(milliseconds(stats.median), stats.median),
+        latency_cell(stats),
+        number_cell(None if campaign is first else drift, signed_percent),
+        number_cell(stats.median, milliseconds),
         Cell(percent(100 * stats.cov), stats.cov),
         Cell(integer(stats.n), stats.n),
     )

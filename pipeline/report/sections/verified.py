@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from pipeline.records.candidates import LatencyPrediction, Limits
 from pipeline.records.verify import VerifiedCandidate, VerifyRecord
 from pipeline.report.blocks import Block, Cell, Row, Table, Text, columns
-from pipeline.report.formatting import count, limit_ms, notation, plural, plus_minus, signed_percent
+from pipeline.report.cells import (
+    accuracy_cell,
+    error_cell,
+    latency_cell,
+    measured_cell,
+    number_cell,
+)
+from pipeline.report.formatting import count, limit_ms, notation, plural, signed_percent
 from pipeline.report.inputs import ReportInputs
-from pipeline.report.sections.candidates import accuracy_cell, measured_cell
 from pipeline.report.summary import Summary, winner_index
 
 _LATENCIES = ("#~Predicted when chosen", "#Measured", "#Error", "#Room")
 _SIDE_BY_SIDE = ("#~Predicted when chosen", "#Measured", "#Room")
-_NONE = Cell("–")
 
 
 def verification_blocks(
@@ -138,13 +143,12 @@ def _latency_cells(
     verified: VerifiedCandidate, target: str, limit: float | None
 ) -> tuple[Cell, Cell, Cell, Cell]:
     guess, stats = expected(verified, target), verified.measured_ms.get(target)
-    error = 100 * (guess.typical / stats.typical - 1) if guess and stats else None
     room = 100 * (1 - stats.typical / limit) if stats and limit else None
     return (
-        Cell(plus_minus(guess.typical, guess.std, "ms"), guess.typical) if guess else _NONE,
+        latency_cell(guess),
         measured_cell(verified, target),
-        _NONE if error is None else Cell(signed_percent(error), error),
-        _NONE if room is None else Cell(signed_percent(room), room),
+        error_cell(guess, stats),
+        number_cell(room, signed_percent),
     )
 
 

@@ -9,6 +9,7 @@ from pipeline.device.runtimes import REST
 from pipeline.records.benchmark import BenchmarkResult
 from pipeline.records.calibration import Calibration
 from pipeline.report.blocks import Block, Cell, Figure, LegendItem, Missing, Table, Text, columns
+from pipeline.report.cells import NONE, number_cell
 from pipeline.report.formatting import milliseconds, percent
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.limits import benchmark_of
@@ -211,19 +212,19 @@ def _cells(steps: Sequence[Step], times_ms: Sequence[float | None]) -> Iterator[
     up_to_here_ms = 0.0
     for step, ms in zip(steps, times_ms, strict=True):
         if ms is None:
-            yield (Cell("–"),) * 3
+            yield (NONE,) * 3
             continue
         up_to_here_ms += ms
         share = 100 * ms / blocks_ms
         yield (
             _ms(ms),
-            Cell(percent(share), share) if step.place else Cell("–"),
+            Cell(percent(share), share) if step.place else NONE,
             _ms(up_to_here_ms),
         )
 
 
 def _ms(value: float | None) -> Cell:
-    return Cell("–") if value is None else Cell(milliseconds(value).replace("-", "−"), value)
+    return number_cell(value, lambda ms: milliseconds(ms).replace("-", "−"))
 
 
 def _measured_words(result: BenchmarkResult, measured: Times) -> Text:

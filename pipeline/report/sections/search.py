@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.records.search import ExactSearch, SearchRecord
+from pipeline.records.search import SearchRecord
 from pipeline.report.blocks import Block, Heading, Row, Section, Text
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.pictures.curves import search_curve
-from pipeline.report.sections.search_tables import (
+from pipeline.report.search_tables import (
     facts_table,
     nearest_table,
     sizes_table,
     targets_table,
 )
-from pipeline.report.sections.search_words import (
+from pipeline.report.search_words import (
     best_single_words,
+    exact_texts,
     nearest_words,
-    proof_words,
-    regret_words,
     sharing_words,
-    surrogate_words,
-    useless_surrogates,
 )
 from pipeline.report.sections.verified import verification_blocks
 from pipeline.report.summary import Summary
@@ -46,7 +43,7 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
 def _search(search: SearchRecord) -> Iterator[Block]:
     yield Text(search.message, "" if search.success else "bad")
     if search.exact:
-        yield from _proved(search.exact)
+        yield from exact_texts(search.exact)
     facts = facts_table(search)
     yield Row((search_curve(search.hypervolume), facts)) if search.hypervolume else facts
     if search.nearest:
@@ -63,12 +60,3 @@ def _search(search: SearchRecord) -> Iterator[Block]:
         if sharing:
             yield Text(sharing)
         yield targets_table(search)
-
-
-def _proved(exact: ExactSearch) -> Iterator[Text]:
-    yield Text(proof_words(exact))
-    yield Text(surrogate_words(exact))
-    useless = useless_surrogates(exact)
-    if useless:
-        yield Text(useless, "warn")
-    yield Text(regret_words(exact))

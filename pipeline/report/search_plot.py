@@ -10,7 +10,7 @@ from pipeline.records.search import SearchRecord
 from pipeline.records.verify import VerifiedCandidate
 from pipeline.report.formatting import limit_ms, milliseconds, notation
 from pipeline.report.inputs import ReportInputs
-from pipeline.report.pictures import svg
+from pipeline.report.scale import spread
 from pipeline.report.summary import Summary, winner_index
 
 _REACH = 0.5
@@ -160,8 +160,8 @@ def gather(inputs: ReportInputs, search: SearchRecord, summary: Summary, axis: A
     xs += axis.bounds
     published = tuple(_published(search, axis))
     near = tuple(mark for mark in published if _is_near(mark, xs, ys))
-    shown_x = svg.spread(xs + [mark.x for mark in near], floor=0.0)
-    low, high = svg.spread(ys + [mark.y for mark in near if mark.y is not None])
+    shown_x = spread(xs + [mark.x for mark in near], floor=0.0)
+    low, high = spread(ys + [mark.y for mark in near if mark.y is not None])
     return Plotted(
         sizes=sizes,
         cloud=cloud,

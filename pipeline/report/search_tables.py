@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pipeline.records.candidates import Candidate, Limits
 from pipeline.records.search import ResolutionResult, SearchRecord, SurrogateFit, TargetWinner
 from pipeline.report.blocks import Cell, Table, columns, pairs_table
+from pipeline.report.cells import NONE, accuracy_cell, number_cell, predicted_cell
 from pipeline.report.formatting import (
     count,
     duration,
@@ -18,8 +19,7 @@ from pipeline.report.formatting import (
     percent,
     signed_percent,
 )
-from pipeline.report.sections.candidates import accuracy_cell, predicted_cell
-from pipeline.report.sections.search_words import (
+from pipeline.report.search_words import (
     best_single,
     correlation,
     margin_deviations,
@@ -32,7 +32,6 @@ STRATEGIES = {
     "exact": "the surrogate's exact front, scored",
     "board": "the prioritized board of training",
 }
-_NONE = Cell("–")
 
 
 def facts_table(search: SearchRecord) -> Table:
@@ -48,8 +47,11 @@ def facts_table(search: SearchRecord) -> Table:
         *_exact_facts(search),
         *_margin_facts(search.limits),
         *(
-            (f"reachable {_cost_name(name, search.target)}", _range(name, *ends))
-            for name, ends in search.reachable.items()
+            (
+                f"reachable {cost_name(key, search.target)}",
+                f"{cost_words(key, low)} to {cost_words(key, high)}",
+            )
+            for key, (low, high) in search.reachable.items()
         ),
         *(
             (f"predictions scaled on {target}", signed_percent(100 * (scale - 1), 2))
@@ -80,15 +82,16 @@ def _margin_facts(limits: Limits) -> Iterator[tuple[str, str]]:
         yield "… a margin, in standard uncertainties, of", f"{margin_deviations(limits):.2f}"
 
 
-def _cost_name(key: str, searched: str) -> str:
+def cost_name(key: str, searched: str = "") -> str:
+    """What a cost of a search is called, its target only where it is not the searched one."""
     kind, _, target = key.partition("/")
     name = {"macs": "MACs", "params": "parameters", "latency_ms": "latency"}.get(kind, kind)
     return name if target in ("", searched) else f"{name} on {target}"
 
 
-def _range(key: str, low: float, high: float) -> str:
-    show = milliseconds if key.startswith("latency_ms") else count
-    return f"{show(low)} to {show(high)}"
+def cost_words(key: str, value: float) -> str:
+    """A cost in its unit."""
+    return milliseconds(value) if key.startswith("latency_ms/") else count(value)
 
 
 def nearest_table(limits: Limits, nearest: Candidate) -> Table:
@@ -155,8 +158,8 @@ def _size_row(search: SearchRecord, result: ResolutionResult) -> tuple[Cell, ...
     return (
         Cell(str(result.resolution), result.resolution),
         Cell(integer(result.evaluated), result.evaluated),
-        accuracy_cell(best) if best else _NONE,
-        predicted_cell(best, search.target) if best else _NONE,
+        accuracy_cell(best) if best else NONE,
+        predicted_cell(best, search.target) if best else NONE,
         Cell(percent(100 * result.hypervolume, 2), result.hypervolume),
         Cell(points(result.most_lost_percent), result.most_lost_percent),
         *_fit_cells(fit),
@@ -165,7 +168,7 @@ def _size_row(search: SearchRecord, result: ResolutionResult) -> tuple[Cell, ...
 
 def _fit_cells(fit: SurrogateFit | None) -> tuple[Cell, Cell, Cell]:
     if fit is None:
-        return _NONE, _NONE, _NONE
+        return NONE, NONE, NONE
     return (
         Cell(points(fit.error_percent), fit.error_percent),
         Cell(points(fit.mean_error_percent), fit.mean_error_percent),
@@ -192,11 +195,11 @@ def _target_row(
     own = None if winner.best is None else search.evaluated[winner.best]
     return (
         Cell(winner.target, code=True),
-        _NONE if limit is None else Cell(limit_ms(limit), limit),
+        number_cell(limit, limit_ms),
         accuracy_cell(own) if own else Cell("none within", tone="bad"),
-        predicted_cell(own, winner.target) if own else _NONE,
+        predicted_cell(own, winner.target) if own else NONE,
         accuracy_cell(shared) if shared else Cell("none within", tone="bad"),
-        predicted_cell(shared, winner.target) if shared else _NONE,
+        predicted_cell(shared, winner.target) if shared else NONE,
         Cell(shared_lost(winner), winner.shared_lost_percent),
-        Cell(notation(own.architecture), code=True) if own else _NONE,
+        Cell(notation(own.architecture), code=True) if own else NONE,
     )

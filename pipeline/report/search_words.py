@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import NormalDist
 
 from pipeline.records.candidates import Candidate, Limits
@@ -14,6 +14,7 @@ from pipeline.records.search import (
     SurrogateFit,
     TargetWinner,
 )
+from pipeline.report.blocks import Text
 from pipeline.report.formatting import NBSP, integer, percent, plural, with_unit
 
 _NOTHING = 1e-9
@@ -30,6 +31,16 @@ def points(value: float) -> str:
 def correlation(value: float) -> str:
     """A rank correlation, e.g. `−0.05`."""
     return f"{value:.2f}".replace("-", "−")
+
+
+def exact_texts(exact: ExactSearch) -> Iterator[Text]:
+    """What is proved, how far the surrogate it is proved of can be trusted, and its regret."""
+    yield Text(proof_words(exact))
+    yield Text(surrogate_words(exact))
+    useless = useless_surrogates(exact)
+    if useless:
+        yield Text(useless, "warn")
+    yield Text(regret_words(exact))
 
 
 def proof_words(exact: ExactSearch) -> str:

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from pipeline.records.benchmark import BenchmarkRecord, BenchmarkResult
 from pipeline.report.blocks import Block, Cell, Section, Table, Text, columns
-from pipeline.report.formatting import (
-    count,
-    milliseconds,
-    percent,
-    plural,
-    plus_minus,
-    signed_percent,
-)
+from pipeline.report.cells import NONE, error_cell, latency_cell, number_cell
+from pipeline.report.formatting import count, milliseconds, percent, plural
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.limits import benchmark_of
 from pipeline.report.missing import missing
@@ -100,30 +94,30 @@ def _table(inputs: ReportInputs, record: BenchmarkRecord, summary: Summary) -> T
 
 def _row(result: BenchmarkResult, chosen: BenchmarkResult | None) -> tuple[Cell, ...]:
     stats, prediction = result.latency_ms, result.predicted_ms
-    none = Cell("–")
     about = (
-        Cell(count(result.macs), result.macs) if result.macs is not None else none,
-        Cell(count(result.params), result.params) if result.params is not None else none,
+        number_cell(result.macs, count),
+        number_cell(result.params, count),
         Cell(result.target, code=True),
         Cell(result.precision_as_built or "–"),
         Cell(result.weights),
     )
-    predicted = (
-        Cell(plus_minus(prediction.typical, prediction.std, "ms"), prediction.typical)
-        if prediction
-        else none
-    )
     if stats is None:
         head = (Cell(result.name), Cell("failed", tone="bad"), _remark(result, chosen))
-        return (*head, none, predicted, *[none] * 7, Cell(str(result.n), result.n), *about)
-    error = 100 * (prediction.typical / stats.typical - 1) if prediction else None
+        return (
+            *head,
+            NONE,
+            latency_cell(prediction),
+            *[NONE] * 7,
+            Cell(str(result.n), result.n),
+            *about,
+        )
     return (
         Cell(result.name),
-        Cell(plus_minus(stats.typical, stats.std, "ms"), stats.typical),
+        latency_cell(stats),
         _remark(result, chosen),
         _ratio(result, chosen),
-        predicted,
-        none if error is None else Cell(signed_percent(error), error),
+        latency_cell(prediction),
+        error_cell(prediction, stats),
         *(percentile.cell for percentile in percentiles(stats)),
         Cell(milliseconds(stats.mean), stats.mean),
         Cell(percent(100 * stats.cov), stats.cov),
@@ -134,7 +128,7 @@ def _row(result: BenchmarkResult, chosen: BenchmarkResult | None) -> tuple[Cell,
 
 def _ratio(result: BenchmarkResult, chosen: BenchmarkResult | None) -> Cell:
     if not (chosen and chosen.latency_ms and result.latency_ms) or result.target != chosen.target:
-        return Cell("–")
+        return NONE
     ratio = result.latency_ms.typical / chosen.latency_ms.typical
     return Cell("1" if result is chosen else f"{ratio:.2f} ×", ratio)
 
