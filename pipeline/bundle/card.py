@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.files.record import Record
 from pipeline.measure.steadiness import Steadiness
 from pipeline.records.dataset import Preprocessing
+from pipeline.report.limits import Quantity
 from pipeline.space.architecture import Architecture
 
 CARD = "model.json"
@@ -185,7 +186,7 @@ class LimitCard(_Part):
         words: All of it, for people.
     """
 
-    quantity: Literal["latency", "macs", "macs_min", "params"]
+    quantity: Quantity
     target: str | None
     limit: float
     value: float | None

@@ -8,30 +8,22 @@ from pathlib import Path
 
 from pipeline.errors import ExportError
 
+SELFTEST = "--selftest"
 _TIMEOUT_S = 600.0
 
 
-def classes_told(folder: Path, image: str) -> str:
-    """What it prints of an image.
+def infer_told(folder: Path, argument: str) -> str:
+    """What it prints.
+
+    Args:
+        folder: The bundle.
+        argument: An image, or `SELFTEST`.
 
     Raises:
-        ExportError: It fails; the message is its own.
+        ExportError: It fails, or the bundle does not pass; the message is its own and says where.
     """
-    return _told(folder, image)
-
-
-def selftest_told(folder: Path) -> str:
-    """What its self-test prints.
-
-    Raises:
-        ExportError: The bundle does not pass; the message says where.
-    """
-    return _told(folder, "--selftest")
-
-
-def _told(folder: Path, *arguments: str) -> str:
     # Isolated: nothing of this package, its environment variables or working directory is seen.
-    command = [sys.executable, "-I", "-B", "infer.py", *arguments]
+    command = [sys.executable, "-I", "-B", "infer.py", argument]
     try:
         ran = subprocess.run(
             command,
@@ -43,11 +35,11 @@ def _told(folder: Path, *arguments: str) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise ExportError(f"infer.py {' '.join(arguments)} took over {_TIMEOUT_S:g} s") from None
+        raise ExportError(f"infer.py {argument} took over {_TIMEOUT_S:g} s") from None
     if ran.returncode:
         told = "; ".join((ran.stderr or ran.stdout).strip().splitlines())
         raise ExportError(
-            f"the bundle does not pass infer.py {' '.join(arguments)}: {told}",
+            f"the bundle does not pass infer.py {argument}: {told}",
             hint="export the network again; a bundle that fails here would fail on the device",
         )
     return ran.stdout

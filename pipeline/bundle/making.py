@@ -12,7 +12,7 @@ from pipeline.bundle.answers import Logits, answers
 from pipeline.bundle.card import CARD, Bundle, Tolerance
 from pipeline.bundle.describing import Made, bundled, describe
 from pipeline.bundle.folder import check_names_no_place, new_folder
-from pipeline.bundle.infer_run import classes_told, selftest_told
+from pipeline.bundle.infer_run import SELFTEST, infer_told
 from pipeline.bundle.readme import render_readme
 from pipeline.bundle.timm_form import timm_form, write_timm_weights
 from pipeline.bundle.tolerance import tolerance
@@ -78,12 +78,12 @@ def make_bundle(
         write_atomic(folder / README, "")
         card = _sealed(describe(inputs, summarise(inputs), exported, trained, made), folder)
         progress(3, _STEPS, "description")
-        example = classes_told(folder, made.vectors.images[0].file)
-        readme = render_readme(card, example=example, selftest=selftest_told(folder))
+        example = infer_told(folder, made.vectors.images[0].file)
+        readme = render_readme(card, example=example, selftest=infer_told(folder, SELFTEST))
         write_atomic(folder / README, readme)
         card = _sealed(card, folder)
         progress(4, _STEPS, "model card")
-        selftest_told(folder)
+        infer_told(folder, SELFTEST)
         progress(5, _STEPS, "self-test")
         check_names_no_place(folder, [data.record.name.removeprefix("wds/")])
     progress(_STEPS, _STEPS, "done")

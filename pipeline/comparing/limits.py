@@ -7,7 +7,7 @@ from typing import Literal
 from pipeline.comparing.measurements import UNCHANGED
 from pipeline.files.record import Record
 from pipeline.report import ReportInputs, summarise
-from pipeline.report.limits import LimitCheck
+from pipeline.report.limits import LimitCheck, Quantity, limit_name
 
 LimitOutcome = Literal[
     "met now", "not met now", "not met now, within noise", "as before", "not compared"
@@ -25,7 +25,7 @@ class LimitComparison(Record):
             asked for alike. `not compared`: a run does not have it, or has not measured it.
     """
 
-    quantity: Literal["latency", "macs", "macs_min", "params"]
+    quantity: Quantity
     target: str | None
     first: LimitCheck | None
     second: LimitCheck | None
@@ -34,8 +34,7 @@ class LimitComparison(Record):
     @property
     def what(self) -> str:
         """The limit in words."""
-        words = {"macs": "MACs", "macs_min": "MACs, lower bound", "params": "parameters"}
-        return words.get(self.quantity, f"latency on {self.target}")
+        return limit_name(self.quantity, self.target)
 
 
 def compare_limits(

@@ -16,6 +16,11 @@ from pipeline.space.architecture import Architecture
 from pipeline.space.cost import Cost
 
 Quantity = Literal["latency", "macs", "macs_min", "params"]
+_NAMES: dict[Quantity, str] = {
+    "macs": "MACs",
+    "macs_min": "MACs, lower bound",
+    "params": "parameters",
+}
 CLOSE = 2.0
 """A margin of fewer standard uncertainties than this is called close."""
 
@@ -134,6 +139,11 @@ def _check(
             "close": room is not None and std is not None and abs(room) < CLOSE * std,
         }
     )
+
+
+def limit_name(quantity: Quantity, target: str | None) -> str:
+    """What is limited, in words."""
+    return _NAMES.get(quantity, f"latency on {target}")
 
 
 def answers_wrongly(result: BenchmarkResult) -> bool:

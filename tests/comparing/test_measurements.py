@@ -20,7 +20,7 @@ from pipeline.comparing.targets import TargetsComparison, compare_measured
 from pipeline.device.fingerprint import Environment
 from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, StorageError, TableError, UsageError
-from pipeline.files.record import checked
+from pipeline.files.record import checked, plain
 from pipeline.files.whole import write_record
 from pipeline.latency.table_files import table_to_write
 from pipeline.measure.campaign import environment_of
@@ -33,17 +33,19 @@ from pipeline.space.search_space import get_space
 from tests.comparing.simulated import visits_ms
 
 TARGET = Target.parse("synthetic/onnxruntime-fp32-b1-t1")
-ENVIRONMENT = Environment(
-    device="synthetic",
-    cpu="Made-up CPU",
-    cpu_flags=("avx2",),
-    cores=2,
-    memory_gib=8.0,
-    governor=None,
-    os="Linux 6.0",
-    python="3.11.9",
-    packages={"onnxruntime": "1.32.0", "torch": "2.14.1", "numpy": "2.1.0"},
-).model_dump(mode="json")
+ENVIRONMENT = plain(
+    Environment(
+        device="synthetic",
+        cpu="Made-up CPU",
+        cpu_flags=("avx2",),
+        cores=2,
+        memory_gib=8.0,
+        governor=None,
+        os="Linux 6.0",
+        python="3.11.9",
+        packages={"onnxruntime": "1.32.0", "torch": "2.14.1", "numpy": "2.1.0"},
+    )
+)
 LEVELS_MS = {f"subject{number}": 0.02 * 1.3**number for number in range(20)}
 SWEEPS = 12
 UNCHANGED = "no change beyond noise"

@@ -31,7 +31,7 @@ from pipeline.report.formatting import (
     tiny,
 )
 from pipeline.report.inputs import ReportInputs, StageName
-from pipeline.report.limits import LimitCheck, answers_wrongly, benchmark_of
+from pipeline.report.limits import LimitCheck, answers_wrongly, benchmark_of, limit_name
 from pipeline.report.missing import missing
 from pipeline.report.sections.timing import unsteady_words
 from pipeline.report.sections.verified import unmeasured_words
@@ -196,19 +196,14 @@ def _origin(inputs: ReportInputs) -> str:
 def _limit_row(check: LimitCheck, main_target: str | None) -> tuple[Cell, ...]:
     is_latency = check.quantity == "latency"
     show = limit_ms if is_latency else limit_count
-    names = {
-        "latency": "latency" if check.target == main_target else f"latency on {check.target}",
-        "macs": "MACs",
-        "macs_min": "MACs, lower bound",
-        "params": "parameters",
-    }
+    name = limit_name(check.quantity, check.target)
     bound = "at least " if check.quantity == "macs_min" else "at most "
 
     def shown(value: float) -> str:
         return plus_minus(value, check.value_std, "ms") if is_latency else count(value)
 
     return (
-        Cell(names[check.quantity]),
+        Cell("latency" if is_latency and check.target == main_target else name),
         _verdict_cell(check),
         number_cell(check.value, shown),
         Cell(bound + show(check.limit), check.limit),
