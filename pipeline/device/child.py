@@ -1,7 +1,7 @@
 """The measuring child: opens models and times bursts, in a process of its own.
 
 It may run in a Python environment that holds little more than the engine, so it needs numpy and
-pydantic and nothing else.
+nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pipeline.device import runtimes
 from pipeline.device.burst import BurstPlan, time_burst
 from pipeline.device.fingerprint import RUNTIMES
 from pipeline.device.full_batches import full_batches
+from pipeline.device.gpu_choice import count_along_the_bus
 from pipeline.device.gpu_state import GpuReader
 from pipeline.device.machine_state import MachineReader, MachineState, context_switches
 from pipeline.device.target import Target
@@ -152,6 +153,7 @@ def _main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _pin(target)
+    count_along_the_bus()
     _serve(target, sys.stdin.buffer, answers)
 
 

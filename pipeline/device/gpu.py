@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-VISIBLE = "CUDA_VISIBLE_DEVICES"
+from pipeline.device.gpu_choice import GpuChoice
+
 _TIMEOUT_S = 10.0
 """Without persistence mode the driver first wakes every card of the machine: seconds."""
 
@@ -93,10 +94,7 @@ _QUERY = {
 
 
 def visible_gpu(variables: Mapping[str, str] = os.environ) -> Gpu | None:
-    """The GPU a program started now would use: the first visible one.
-
-    On a machine with different cards `CUDA_DEVICE_ORDER=PCI_BUS_ID` makes CUDA count as
-    `nvidia-smi` does; otherwise its first card may be another than the one told here.
+    """The GPU that a measuring process started now would use; see `GpuChoice`.
 
     Args:
         variables: The process's environment variables: where programs are (`PATH`), and which
@@ -113,7 +111,9 @@ def visible_gpu(variables: Mapping[str, str] = os.environ) -> Gpu | None:
         cards = _ask(program, _QUERY) or _ask(program, _BASIC_QUERY)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    card = _first_visible(cards, variables.get(VISIBLE))
+    by_number = {int(card["index"]): card for card in cards}
+    number = GpuChoice.of(variables).among(list(by_number), lambda it: by_number[it]["uuid"])
+    card = None if number is None else by_number[number]
     return _gpu(card) if card and _text(card["name"]) else None
 
 
@@ -131,23 +131,8 @@ def _ask(program: str, query: Mapping[str, str]) -> list[dict[str, str]]:
     if ran.returncode != 0:
         return []
     rows = [[word.strip() for word in line.split(",")] for line in ran.stdout.splitlines()]
-    cards = [dict(zip(query, row, strict=True)) for row in rows if len(row) == len(query)]
+    cards = [dict(zip(query, row)) for row in rows if len(row) == len(query)]
     return [card for card in cards if card["index"].isdecimal()]
-
-
-def _first_visible(cards: list[dict[str, str]], visible: str | None) -> dict[str, str] | None:
-    if visible is None:
-        return cards[0] if cards else None
-    wanted = visible.split(",")[0].strip()
-    if wanted.startswith("MIG-"):
-        # An instance's name does not say which card it is a part of.
-        return cards[0] if len(cards) == 1 else None
-    for card in cards:
-        if wanted == card["index"] or (
-            wanted.startswith("GPU-") and card["uuid"].startswith(wanted)
-        ):
-            return card
-    return None
 
 
 def _gpu(card: Mapping[str, str]) -> Gpu:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, ClassVar
 
-_VISIBLE = "CUDA_VISIBLE_DEVICES"
+from pipeline.device.gpu_choice import VISIBLE, GpuChoice
+
 SLOWDOWN_REASONS: Mapping[int, str] = {
     0x001: "idle",
     0x002: "application clocks",
@@ -71,7 +72,7 @@ class GpuReader:
 
     @classmethod
     def open(cls, variables: Mapping[str, str] = os.environ) -> GpuReader:
-        """Finds the GPU: the first visible one, as `pipeline.device.gpu.visible_gpu` does.
+        """Finds the GPU; see `GpuChoice`.
 
         Never raises: a machine without a GPU has a reader too, that reads None.
 
@@ -86,12 +87,12 @@ class GpuReader:
             nvml.nvmlInit()
         except (nvml.NVMLError, OSError) as error:
             return cls(None, None, f"the NVIDIA driver's library does not answer: {error}")
+        choice = GpuChoice.of(variables)
         try:
-            handle = _visible(nvml, variables.get(_VISIBLE))
+            handle = _chosen(nvml, choice)
         except (nvml.NVMLError, ValueError) as error:
             _shut_down(nvml)
-            visible = variables.get(_VISIBLE)
-            given = "" if visible is None else f" ({_VISIBLE}={visible})"
+            given = "" if choice.visible is None else f" ({VISIBLE}={choice.visible})"
             return cls(None, None, f"NVML finds no GPU that this process may use{given}: {error}")
         return cls(nvml, handle, None)
 
@@ -133,28 +134,23 @@ def reasons_of(bits: int) -> tuple[str, ...]:
     return tuple(SLOWDOWN_REASONS.get(bit, f"unknown ({bit:#x})") for bit in alone)
 
 
-def _visible(nvml: Any, visible: str | None) -> object:
+def _chosen(nvml: Any, choice: GpuChoice) -> object:
     """NVML's handle of the card.
 
     Raises:
         ValueError: None is of that number or name.
         NVMLError: The driver refuses.
     """
-    wanted = "0" if visible is None else visible.split(",")[0].strip()
-    if wanted.startswith("MIG-"):
+    if choice.is_instance:
         # Clocks and temperature are of the whole card.
-        part = nvml.nvmlDeviceGetHandleByUUID(wanted.encode())
+        part = nvml.nvmlDeviceGetHandleByUUID(choice.wanted.encode())
         return nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(part)
     count = nvml.nvmlDeviceGetCount()
-    if wanted.isdecimal() and int(wanted) < count:
-        return nvml.nvmlDeviceGetHandleByIndex(int(wanted))
-    if wanted.startswith("GPU-"):
-        # CUDA takes the beginning of a name for the name.
-        for index in range(count):
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            if _text(nvml.nvmlDeviceGetUUID(handle)).startswith(wanted):
-                return handle
-    raise ValueError(f"there are {count}, and none is {wanted!r}")
+    handle_of = nvml.nvmlDeviceGetHandleByIndex
+    number = choice.among(range(count), lambda it: _text(nvml.nvmlDeviceGetUUID(handle_of(it))))
+    if number is None:
+        raise ValueError(f"there are {count}, and none is {choice.wanted!r}")
+    return handle_of(number)
 
 
 def _text(told: str | bytes) -> str:

@@ -1,7 +1,6 @@
 """What is read of a GPU through `nvidia-smi`: real answers, and all the ways it can be broken."""
 
 import stat
-import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.device import gpu as gpu_module
-from pipeline.device.gpu import VISIBLE, Gpu, visible_gpu
+from pipeline.device.gpu import Gpu, visible_gpu
+from pipeline.device.gpu_choice import VISIBLE
 from pipeline.files.record import checked, plain
 
 # index, uuid, name, driver, memory, SM now/max/set, memory now/max/set, power, persistence, MIG
@@ -116,11 +116,10 @@ def test_values_that_are_no_values_are_none(smi):
     )
 
 
-def test_one_that_hangs_is_not_waited_for(smi, monkeypatch):
+def test_one_that_hangs_is_not_waited_for(smi, monkeypatch, tmp_path):
     monkeypatch.setattr(gpu_module, "_TIMEOUT_S", 0.2)
-    start = time.monotonic()
-    assert visible_gpu(smi("/bin/sleep 30")) is None
-    assert time.monotonic() - start < 10
+    assert visible_gpu(smi(f"/bin/sleep 30; : > {tmp_path}/waited")) is None
+    assert not (tmp_path / "waited").exists()
 
 
 def test_one_that_cannot_be_started_tells_of_no_gpu(tmp_path):
@@ -135,24 +134,13 @@ def test_without_the_program_there_is_no_gpu(variables):
     assert visible_gpu(variables) is None
 
 
-UUID = "GPU-22222222-aaaa-bbbb-cccc-000000000000"
-
-
 @pytest.mark.parametrize(
     ("visible", "name"),
     [
         (None, "NVIDIA H100 80GB HBM3"),
-        ("0", "NVIDIA H100 80GB HBM3"),
-        ("1", "NVIDIA GeForce RTX 4090"),
         (" 1 ,0", "NVIDIA GeForce RTX 4090"),
-        (UUID, "NVIDIA GeForce RTX 4090"),
         ("GPU-2222", "NVIDIA GeForce RTX 4090"),
-        ("", None),
-        ("-1", None),
         ("7", None),
-        ("GPU-9", None),
-        ("NoDevFiles", None),
-        ("MIG-5c3b0d2e-0000-0000-0000-000000000000", None),
     ],
 )
 def test_the_card_is_the_first_visible_one(visible, name, smi):
