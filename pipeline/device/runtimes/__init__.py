@@ -1,7 +1,13 @@
 """The one seam to inference engines: a runtime builds an artifact and opens sessions on it.
 
 A runtime is one file in this folder with a class `Runtime`; `find` loads it by the file's name,
-and nothing is imported before that. Runtimes know errors, devices and measuring only.
+and nothing is imported before that.
+
+In: the folder of a model, and a target.
+Out: sessions that run it, times of its layers, or why that cannot be had here.
+Door: this module
+Never: an engine imported at the top of a file; timing of runs; an answer in another precision than
+    the target's.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.device.gpu_choice import VISIBLE
+from pipeline.device.runtimes._packaged import missing
 from pipeline.errors import MeasurementError, UnavailableError
 
 _DRIVER = "libcuda.so.1"
@@ -67,7 +69,7 @@ def driver_problem() -> str | None:
     if code != 0:
         return f"the NVIDIA driver does not answer ({_error_name(driver, code)})"
     if count.value == 0:
-        return "the NVIDIA driver finds no GPU that this process may use (CUDA_VISIBLE_DEVICES)"
+        return f"the NVIDIA driver finds no GPU that this process may use ({VISIBLE})"
     return None
 
 
@@ -109,9 +111,7 @@ def gpu_identity() -> GpuIdentity:
 
 def calls_problem() -> str | None:
     """Why this module's own GPU calls cannot be made, or None; imports nothing."""
-    if importlib.util.find_spec("pycuda") is None:
-        return "the package pycuda is not installed (pip install pycuda)"
-    return None
+    return missing("pycuda")
 
 
 def _error_name(driver: Any, code: int) -> str:
@@ -141,7 +141,7 @@ def use_first_gpu() -> Any:
         raise UnavailableError(
             "pycuda was told to use another GPU than the first visible one (by "
             + (f"CUDA_DEVICE={given})" if given is not None else "~/.cuda_device)"),
-            hint="choose the GPU by CUDA_VISIBLE_DEVICES, which everything here follows",
+            hint=f"choose the GPU by {VISIBLE}, which everything here follows",
         )
     return cuda
 

@@ -6,12 +6,10 @@ optimisations, how threads wait, and inputs and outputs bound once.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from importlib import metadata
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,7 +96,7 @@ class Profiled(NamedTuple):
     @property
     def precision(self) -> str:
         """What convolutions and matrix products compute in; see `Session`."""
-        each = list(zip(self.operations, self.types, strict=True))
+        each = list(zip(self.operations, self.types))
         computing = [node for node in each if any(part in node[0] for part in _COMPUTING)]
         others = [node for node in each if node[0] not in _NOT_COMPUTING]
         for nodes in (computing, others):
@@ -106,23 +104,6 @@ class Profiled(NamedTuple):
             if found:
                 return "+".join(sorted(found))
         return "fp32"
-
-
-def missing_package() -> str | None:
-    """Why no ONNX Runtime can be used, or None."""
-    if importlib.util.find_spec("onnxruntime") is None:
-        return "the package onnxruntime is not installed (pip install onnxruntime)"
-    return None
-
-
-def installed_version() -> str | None:
-    """ONNX Runtime's version, whichever distribution brought it."""
-    for distribution in DISTRIBUTIONS:
-        try:
-            return metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
 
 
 @contextmanager
@@ -148,10 +129,8 @@ def opened(artifact: Path, target: Target, provider: Provider) -> Iterator[OnnxR
         built = profiled(artifact, target, provider, runs=1)[0].precision
     check_precision(target, built, artifact)
     session.precision_as_built = built
-    try:
+    with closing(session):
         yield session
-    finally:
-        session.close()
 
 
 def load(
@@ -275,7 +254,7 @@ class OnnxRuntimeSession:
             # Not the graph of `run_bound`, which belongs to the addresses bound there.
             once.add_run_config_entry("gpu_graph_id", "-1")
         try:
-            return dict(zip(names, self._session.run(names, dict(feed), once), strict=True))
+            return dict(zip(names, self._session.run(names, dict(feed), once)))
         except Exception as error:  # noqa: BLE001  (its exceptions share no base class)
             raise MeasurementError(self._message(error)) from None
 

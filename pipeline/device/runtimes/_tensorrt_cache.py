@@ -12,10 +12,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Union
 
 from pipeline.errors import StorageError
 
-Facts = Mapping[str, str | int | None]
+Facts = Mapping[str, Union[str, int, None]]
 
 
 def engine_file(facts: Facts) -> Path:

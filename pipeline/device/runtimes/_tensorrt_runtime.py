@@ -5,54 +5,50 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib
-import importlib.util
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, ClassVar
 
 from pipeline.device.model_files import FP16, FP32, INT8_SYMMETRIC
-from pipeline.device.runtimes import LayerTimes, check_precision, file_read_by, random_feed
-from pipeline.device.runtimes._blocks import attribute
+from pipeline.device.runtimes import LayerTimes, check_precision, random_feed
+from pipeline.device.runtimes._blocks import attribute_mean, faster_half
 from pipeline.device.runtimes._cuda import (
     calls_problem,
     driver_problem,
     gpu_identity,
     use_first_gpu,
 )
+from pipeline.device.runtimes._packaged import Files, PackagedRuntime, folders_of, missing
 from pipeline.device.runtimes._tensorrt_build import BuildSettings, build_engine
 from pipeline.device.runtimes._tensorrt_cache import engine_file, keep, read_if_kept, timing_file
-from pipeline.device.runtimes._tensorrt_session import EngineSession, faster_half
-from pipeline.device.target import Precision, Target
+from pipeline.device.runtimes._tensorrt_session import EngineSession
+from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, UnavailableError
 
-_FILES: dict[Precision, str] = {"fp32": FP32, "fp16": FP16, "int8": INT8_SYMMETRIC}
 _WAY_OF_BUILDING = 1
 """Raised whenever `_tensorrt_build` builds differently, so that kept engines are not taken."""
 
 
-class EngineRuntime(ABC):
+class EngineRuntime(PackagedRuntime):
     """A TensorRT: engines are built once and kept, and run on the first visible GPU.
 
     Attributes:
         name: The runtime's name.
         module: The Python module.
-        packages: Distributions that may have brought it.
         library: The library that the module needs, with `{major}` for the version's.
         extra: What to install.
         compute_capability: Passed to the builder; None where it builds for the GPU at hand anyway.
         keeps_timings: Whether builds on one GPU share what they find out about tactics.
     """
 
+    # The file's precision is the engine's.
+    files: ClassVar[Files] = {"fp32": FP32, "fp16": FP16, "int8": INT8_SYMMETRIC}
     name: str
     module: str
-    packages: tuple[str, ...]
     library: str
     extra: str
     compute_capability: str | None
@@ -70,14 +66,6 @@ class EngineRuntime(ABC):
     def brings_library(self, library: str) -> bool:
         """Whether an installed package carries the library, where the linker does not look."""
 
-    def reads(self, precision: Precision) -> str | None:
-        """Which file it runs in that precision: the file's precision is the engine's."""
-        return _FILES.get(precision)
-
-    def version(self) -> str | None:
-        """The installed version."""
-        return next(filter(None, map(_version, self.packages)), None)
-
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None.
 
@@ -87,11 +75,10 @@ class EngineRuntime(ABC):
 
     def build_problem(self) -> str | None:
         """Why engines cannot even be built here, GPU aside; or None."""
-        if importlib.util.find_spec(self.module) is None:
-            found = self.version()
-            partly = f"; only a part of it, {found}, is there" if found else ""
-            return f"the package {self.module} is not installed ({self.extra}){partly}"
+        absent = missing(self.module, self.extra)
         version = self.version()
+        if absent:
+            return f"{absent}; only a part of it, {version}, is there" if version else absent
         if version is None:  # put there by a system's own package, libraries with it
             return None
         library = self.library.format(major=version.split(".")[0])
@@ -109,18 +96,13 @@ class EngineRuntime(ABC):
     def build(self, model: Path, target: Target, into: Path) -> Path:
         """Builds an engine, or takes one that was built of the same file in the same way.
 
-        Args:
-            model: Folder with the file that `reads` names.
-            target: What to build for.
-            into: Folder for the engine.
-
         Raises:
             UnavailableError: It cannot run here, or has no such precision.
             MeasurementError: TensorRT refuses the model.
             StorageError: The engine cannot be written.
         """
-        file = model / file_read_by(self, target)
-        self._check(target)
+        file = super().build(model, target, into)
+        self.require(target)
         # Before anything else of CUDA, so that building and running see the same GPU.
         use_first_gpu()
         trt = self.load_module()
@@ -137,12 +119,9 @@ class EngineRuntime(ABC):
             MeasurementError: The engine does not load.
             StorageError: Its file cannot be read.
         """
-        session = self._session(artifact, target)
-        try:
+        with closing(self._session(artifact, target)) as session:
             check_precision(target, session.precision_as_built, artifact)
             yield session
-        finally:
-            session.close()
 
     def layer_times(
         self, artifact: Path, target: Target, *, warm_runs: int, runs: int
@@ -156,30 +135,22 @@ class EngineRuntime(ABC):
             UnavailableError: It cannot run here, or the engine computes in another precision.
             MeasurementError: The engine does not load or run, or names no blocks.
         """
-        session = self._session(artifact, target, record=False)
-        try:
+        with closing(self._session(artifact, target, record=False)) as session:
             check_precision(target, session.precision_as_built, artifact)
             modules = {layer.name: layer.module for layer in session.layers()}
             session.bind(random_feed(session.inputs()))
             kept = faster_half(session.profile(warm_runs, runs))
-        finally:
-            session.close()
-        names = [name for name, _ in kept[0].layers_ms]
-        if any([name for name, _ in run.layers_ms] != names for run in kept):
+        names = kept[0].names
+        if any(run.names != names for run in kept):
             raise MeasurementError(f"{artifact}: TensorRT ran other layers in some of the runs")
         if modules.keys().isdisjoint(names):
             raise MeasurementError(
                 f"{artifact}: TensorRT's profiler and its inspector name layers differently: "
                 f"{names[:3]} and {list(modules)[:3]}"
             )
-        layers_ms = np.mean([[ms for _, ms in run.layers_ms] for run in kept], axis=0).tolist()
-        total_ms = float(np.mean([run.total_ms for run in kept]))
-        nodes = [(modules.get(name), ms) for name, ms in zip(names, layers_ms, strict=True)]
-        runs_ms = zip(*([ms for _, ms in run.layers_ms] for run in kept), strict=True)
-        return replace(
-            attribute(nodes, total_ms, str(artifact)),
-            engine_ms=dict(zip(names, runs_ms, strict=True)),
-        )
+        found = attribute_mean([modules.get(name) for name in names], kept, str(artifact))
+        each_ms = zip(*(run.nodes_ms for run in kept))
+        return replace(found, engine_ms=dict(zip(names, each_ms)))
 
     def _plan(self, trt: Any, file: Path, target: Target) -> bytes:
         # A file that is not there is for the builder to tell.
@@ -211,17 +182,12 @@ class EngineRuntime(ABC):
         }
 
     def _session(self, artifact: Path, target: Target, *, record: bool = True) -> EngineSession:
-        self._check(target)
+        self.require(target)
         plan = read_if_kept(artifact)
         if plan is None:
             raise MeasurementError(f"{artifact} does not exist; expected a TensorRT engine")
         use_first_gpu()
         return EngineSession(self.load_module(), plan, artifact, record=record)
-
-    def _check(self, target: Target) -> None:
-        reason = self.unavailable()
-        if reason:
-            raise UnavailableError(f"target {target.name}: {reason}")
 
 
 def imported(module: str, extra: str) -> Any:
@@ -238,12 +204,8 @@ def imported(module: str, extra: str) -> Any:
 
 def carried(packages: Sequence[str], library: str) -> list[Path]:
     """Files of a library in packages that are installed, whatever the rest of its version."""
-    found = []
-    for package in packages:
-        spec = importlib.util.find_spec(package)
-        for folder in (spec.submodule_search_locations or ()) if spec else ():
-            found += sorted(Path(folder).glob(f"{library}*"))
-    return found
+    folders = [folder for package in packages for folder in folders_of(package)]
+    return [file for folder in folders for file in sorted(folder.glob(f"{library}*"))]
 
 
 def load_for_all(library: Path, extra: str) -> None:
@@ -256,13 +218,6 @@ def load_for_all(library: Path, extra: str) -> None:
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
         raise UnavailableError(f"{library} does not load: {error}", hint=extra) from None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _digest(content: bytes) -> str:

@@ -8,7 +8,7 @@ session's notes say so.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,16 @@ class ProfiledRun(NamedTuple):
 
     total_ms: float
     layers_ms: list[tuple[str, float]]
+
+    @property
+    def names(self) -> list[str]:
+        """Of its layers."""
+        return [name for name, _ in self.layers_ms]
+
+    @property
+    def nodes_ms(self) -> list[float]:
+        """Times alone."""
+        return [time_ms for _, time_ms in self.layers_ms]
 
 
 class EngineSession:
@@ -309,8 +319,3 @@ class EngineSession:
                 hint="end what else uses the GPU (nvidia-smi lists it), or take a smaller batch",
             )
         return MeasurementError(f"{self._artifact}: {what}: {reason(told)}")
-
-
-def faster_half(runs: Sequence[ProfiledRun]) -> list[ProfiledRun]:
-    """A disturbance makes a run slower, never faster."""
-    return sorted(runs, key=lambda run: run.total_ms)[: -(-len(runs) // 2)]

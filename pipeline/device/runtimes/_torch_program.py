@@ -6,22 +6,21 @@ only output `output`; of several, each is called as in the program, or `output.<
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.device.model_files import PROGRAM
-from pipeline.device.runtimes import Feed, Inputs, check_feed, file_read_by
-from pipeline.device.target import Precision, Target
+from pipeline.device.runtimes import Feed, Inputs, check_feed
+from pipeline.device.runtimes._packaged import Files, PackagedRuntime, missing
+from pipeline.device.target import Target
 from pipeline.errors import MeasurementError
 
 _PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8"}
@@ -31,35 +30,15 @@ _CONSTANT = re.compile(r"tensor_\d+|\w+_constants_config\.json")
 _COMPUTING = ("conv", "linear", "matmul", "addmm", "bmm", "aten.mm")
 
 
-def missing_package() -> str | None:
-    """Why PyTorch cannot be used, or None; imports nothing."""
-    if importlib.util.find_spec("torch") is None:
-        return "the package torch is not installed (pip install torch)"
-    return None
+class ProgramRuntime(PackagedRuntime):
+    """PyTorch: a program is kept in fp32, and run so."""
 
+    distributions = ("torch",)
+    files: ClassVar[Files] = {"fp32": PROGRAM}
 
-class ProgramRuntime:
-    """What every runtime on PyTorch says of itself."""
-
-    def version(self) -> str | None:
-        """PyTorch's version, or None where it is not installed."""
-        try:
-            return metadata.version("torch")
-        except metadata.PackageNotFoundError:
-            return None
-
-    def reads(self, precision: Precision) -> str | None:
-        """Which file it runs in that precision: a program is kept in fp32, and run so."""
-        return PROGRAM if precision == "fp32" else None
-
-    def build(self, model: Path, target: Target, into: Path) -> Path:
-        """Checks the precision; the exported program itself is the artifact.
-
-        Raises:
-            UnavailableError: It has no such precision.
-        """
-        del into
-        return model / file_read_by(self, target)
+    def unavailable(self) -> str | None:
+        """Why it cannot run here, or None."""
+        return missing("torch")
 
 
 @contextmanager

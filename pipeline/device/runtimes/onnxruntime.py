@@ -6,89 +6,58 @@ says so. On CPUs with half-precision kernels (some of Arm's) it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-
-import numpy as np
+from typing import ClassVar
 
 from pipeline.device.model_files import FP16, FP32, INT8
-from pipeline.device.runtimes import LayerTimes, check_precision, file_read_by
-from pipeline.device.runtimes._blocks import attribute, module_of
+from pipeline.device.runtimes import LayerTimes, check_precision
+from pipeline.device.runtimes._blocks import attribute_mean, faster_half, module_of
 from pipeline.device.runtimes._onnx_session import (
     CPU,
+    DISTRIBUTIONS,
     OnnxRuntimeSession,
-    installed_version,
-    missing_package,
     opened,
     profiled,
 )
-from pipeline.device.target import Precision, Target
-from pipeline.errors import UnavailableError
-
-_READS: dict[Precision, str] = {"fp32": FP32, "fp16": FP16, "int8": INT8}
+from pipeline.device.runtimes._packaged import Files, PackagedRuntime, missing
+from pipeline.device.target import Target
 
 
-class Runtime:
+class Runtime(PackagedRuntime):
     """ONNX Runtime's CPU execution provider."""
+
+    distributions = DISTRIBUTIONS
+    files: ClassVar[Files] = {"fp32": FP32, "fp16": FP16, "int8": INT8}
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
-        return missing_package()
+        return missing("onnxruntime")
 
-    def version(self) -> str | None:
-        """The installed version."""
-        return installed_version()
-
-    def reads(self, precision: Precision) -> str | None:
-        """Which file it runs in that precision."""
-        return _READS.get(precision)
-
-    def build(self, model: Path, target: Target, into: Path) -> Path:
-        """Checks the precision; the ONNX file itself is the artifact.
-
-        Raises:
-            UnavailableError: It has no such precision.
-        """
-        del into
-        return model / file_read_by(self, target)
-
-    @contextmanager
-    def open(self, artifact: Path, target: Target) -> Iterator[OnnxRuntimeSession]:
+    def open(self, artifact: Path, target: Target) -> AbstractContextManager[OnnxRuntimeSession]:
         """Loads a model.
 
         Raises:
             UnavailableError: The package is missing, or would compute in another precision.
             MeasurementError: ONNX Runtime refuses the file.
         """
-        self._require(target)
-        with opened(artifact, target, CPU) as session:
-            yield session
+        self.require(target)
+        return opened(artifact, target, CPU)
 
     def layer_times(
         self, artifact: Path, target: Target, *, warm_runs: int, runs: int
     ) -> LayerTimes:
         """Profiles a network; see `pipeline.device.runtimes.ProfilingRuntime`.
 
-        The mean of the faster half of the runs counts: a disturbance makes a run slower, never
-        faster. A node's time holds one to two microseconds of the profiler's own.
+        The mean of the faster half of the runs counts. A node's time holds one to two microseconds
+        of the profiler's own.
 
         Raises:
             UnavailableError: The package is missing, or would compute in another precision.
             MeasurementError: The model does not load or run, or names no blocks.
         """
-        self._require(target)
+        self.require(target)
         found = profiled(artifact, target, CPU, runs=runs, warm_runs=warm_runs)
         check_precision(target, found[0].precision, artifact)
-        kept = sorted(found, key=lambda run: run.total_ms)[: -(-runs // 2)]
-        nodes_ms = np.mean([run.nodes_ms for run in kept], axis=0)
-        total_ms = float(np.mean([run.total_ms for run in kept]))
-        modules = [module_of(name) for name in kept[0].names]
-        return attribute(
-            list(zip(modules, nodes_ms.tolist(), strict=True)), total_ms, str(artifact)
-        )
-
-    def _require(self, target: Target) -> None:
-        reason = self.unavailable()
-        if reason:
-            raise UnavailableError(f"target {target.name}: {reason}")
+        kept = faster_half(found)
+        return attribute_mean([module_of(name) for name in kept[0].names], kept, str(artifact))

@@ -8,27 +8,29 @@ would run on the CPU is an error.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import ClassVar
 
 from pipeline.device.model_files import FP16, FP32
-from pipeline.device.runtimes import file_read_by
 from pipeline.device.runtimes._cuda import driver_problem
 from pipeline.device.runtimes._onnx_session import (
+    DISTRIBUTIONS,
     OnnxRuntimeSession,
     Provider,
-    installed_version,
-    missing_package,
     opened,
 )
-from pipeline.device.target import Precision, Target
-from pipeline.errors import UnavailableError
+from pipeline.device.runtimes._packaged import (
+    Files,
+    PackagedRuntime,
+    folders_of,
+    missing,
+    version_of,
+)
+from pipeline.device.target import Target
 
 NO_CPU = {"session.disable_cpu_ep_fallback": "1"}
-_READS: dict[Precision, str] = {"fp32": FP32, "fp16": FP16}
 _PROVIDER = Provider(
     "CUDAExecutionProvider",
     {
@@ -43,32 +45,17 @@ _PROVIDER = Provider(
 )
 
 
-class Runtime:
-    """ONNX Runtime's CUDA execution provider."""
+class Runtime(PackagedRuntime):
+    """ONNX Runtime's CUDA execution provider, which has no kernels for int8."""
+
+    distributions = DISTRIBUTIONS
+    files: ClassVar[Files] = {"fp32": FP32, "fp16": FP16}
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
         return missing_provider("CUDA") or driver_problem()
 
-    def version(self) -> str | None:
-        """The installed version, whether or not it has the provider."""
-        return installed_version()
-
-    def reads(self, precision: Precision) -> str | None:
-        """Which file it runs in that precision; int8 has no kernels in this provider."""
-        return _READS.get(precision)
-
-    def build(self, model: Path, target: Target, into: Path) -> Path:
-        """Checks the precision; the ONNX file itself is the artifact.
-
-        Raises:
-            UnavailableError: It has no such precision.
-        """
-        del into
-        return model / file_read_by(self, target)
-
-    @contextmanager
-    def open(self, artifact: Path, target: Target) -> Iterator[OnnxRuntimeSession]:
+    def open(self, artifact: Path, target: Target) -> AbstractContextManager[OnnxRuntimeSession]:
         """Loads a model.
 
         Raises:
@@ -76,12 +63,9 @@ class Runtime:
                 compute in another precision.
             MeasurementError: ONNX Runtime refuses the file, or would run a node on the CPU.
         """
-        reason = self.unavailable()
-        if reason:
-            raise UnavailableError(f"target {target.name}: {reason}")
+        self.require(target)
         load_cuda_libraries()
-        with opened(artifact, target, _PROVIDER) as session:
-            yield session
+        return opened(artifact, target, _PROVIDER)
 
 
 def missing_provider(name: str) -> str | None:
@@ -90,19 +74,16 @@ def missing_provider(name: str) -> str | None:
     Args:
         name: `CUDA` or `TensorRT`.
     """
-    missing = missing_package()
-    spec = None if missing else importlib.util.find_spec("onnxruntime")
-    if spec is None:
+    if missing("onnxruntime"):
         return (
             "the package onnxruntime-gpu is not installed; it replaces onnxruntime, so give it an "
             "environment of its own and name that in the device's profile (python: ...)"
         )
     library = f"libonnxruntime_providers_{name.lower()}.so"
-    places = spec.submodule_search_locations or []
-    if any((Path(place) / "capi" / library).is_file() for place in places):
+    if any((folder / "capi" / library).is_file() for folder in folders_of("onnxruntime")):
         return None
     return (
-        f"onnxruntime-gpu is not installed: onnxruntime {installed_version()} has no {name} "
+        f"onnxruntime-gpu is not installed: onnxruntime {version_of(DISTRIBUTIONS)} has no {name} "
         "provider; onnxruntime-gpu replaces it, so give that an environment of its own and name "
         "it in the device's profile (python: ...)"
     )

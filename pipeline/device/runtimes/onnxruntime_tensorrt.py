@@ -12,45 +12,38 @@ not tell it: `precision_as_built` is what was allowed. The `tensorrt` runtime te
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
+from typing import ClassVar
 
 from pipeline.device.model_files import FP16, FP32, INT8_SYMMETRIC
-from pipeline.device.runtimes import file_read_by
 from pipeline.device.runtimes._cuda import driver_problem
 from pipeline.device.runtimes._onnx_session import (
+    DISTRIBUTIONS,
     OnnxRuntimeSession,
     Provider,
-    installed_version,
     opened,
 )
+from pipeline.device.runtimes._packaged import Files, PackagedRuntime, folders_of
 from pipeline.device.runtimes.onnxruntime_cuda import NO_CPU, load_cuda_libraries, missing_provider
-from pipeline.device.target import Precision, Target
+from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, UnavailableError
 
 _LIBRARY = "libnvinfer.so.10"
-_READS: dict[Precision, str] = {"fp32": FP32, "fp16": FP16, "int8": INT8_SYMMETRIC}
 
 
-class Runtime:
+class Runtime(PackagedRuntime):
     """ONNX Runtime's TensorRT execution provider."""
+
+    distributions = DISTRIBUTIONS
+    files: ClassVar[Files] = {"fp32": FP32, "fp16": FP16, "int8": INT8_SYMMETRIC}
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
         return missing_provider("TensorRT") or driver_problem() or _missing_tensorrt()
-
-    def version(self) -> str | None:
-        """ONNX Runtime's installed version, whether or not it has the provider."""
-        return installed_version()
-
-    def reads(self, precision: Precision) -> str | None:
-        """Which file it runs in that precision."""
-        return _READS.get(precision)
 
     def build(self, model: Path, target: Target, into: Path) -> Path:
         """Copies the ONNX file to where its engine is going to be kept.
@@ -59,29 +52,25 @@ class Runtime:
             UnavailableError: It has no such precision.
             MeasurementError: There is no such file.
         """
-        source = model / file_read_by(self, target)
+        source = super().build(model, target, into)
         if not source.is_file():
             raise MeasurementError(f"{source} does not exist; expected an ONNX file")
         into.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copyfile(source, into / source.name))
 
-    @contextmanager
-    def open(self, artifact: Path, target: Target) -> Iterator[OnnxRuntimeSession]:
+    def open(self, artifact: Path, target: Target) -> AbstractContextManager[OnnxRuntimeSession]:
         """Loads a model, building its engine if it is not beside it yet.
 
         Raises:
             UnavailableError: The package, its provider, TensorRT 10 or the driver is missing.
             MeasurementError: TensorRT refuses the file, or a node of it.
         """
-        reason = self.unavailable()
-        if reason:
-            raise UnavailableError(f"target {target.name}: {reason}")
+        self.require(target)
         # TensorRT computes fp32 in TF32 unless told otherwise; the provider has no option for it.
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
         load_cuda_libraries()
         _load_tensorrt()
-        with opened(artifact, target, _provider(artifact.parent, target)) as session:
-            yield session
+        return opened(artifact, target, _provider(artifact.parent, target))
 
 
 def _provider(folder: Path, target: Target) -> Provider:
@@ -109,12 +98,9 @@ def _provider(folder: Path, target: Target) -> Provider:
 
 def _packaged() -> list[Path]:
     """TensorRT's library in its Python package, of whose names there have been two."""
-    found = []
-    for package in ("tensorrt_libs", "tensorrt_cu12_libs", "tensorrt_cu13_libs"):
-        spec = importlib.util.find_spec(package)
-        places = (spec.submodule_search_locations or []) if spec else []
-        found += [path for place in places if (path := Path(place) / _LIBRARY).is_file()]
-    return found
+    packages = ("tensorrt_libs", "tensorrt_cu12_libs", "tensorrt_cu13_libs")
+    places = [folder / _LIBRARY for package in packages for folder in folders_of(package)]
+    return [place for place in places if place.is_file()]
 
 
 @lru_cache(maxsize=1)

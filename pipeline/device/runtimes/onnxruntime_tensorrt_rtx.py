@@ -9,59 +9,33 @@ GPU alone.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pipeline.device.model_files import FP16, FP32, INT8_SYMMETRIC
-from pipeline.device.runtimes import file_read_by
 from pipeline.device.runtimes._cuda import driver_problem
-from pipeline.device.runtimes._onnx_session import OnnxRuntimeSession, missing_package
-from pipeline.device.target import Precision, Target
+from pipeline.device.runtimes._onnx_session import OnnxRuntimeSession
+from pipeline.device.runtimes._packaged import Files, PackagedRuntime, missing
+from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, UnavailableError
 
 _PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
-_DISTRIBUTIONS = ("onnxruntime_ep_nv_tensorrt_rtx_cu13", "onnxruntime_ep_nv_tensorrt_rtx")
 _EXTRA = "pip install 'cream-pipeline[tensorrt-rtx]'"
-_READS: dict[Precision, str] = {"fp32": FP32, "fp16": FP16, "int8": INT8_SYMMETRIC}
 
 
-class Runtime:
-    """ONNX Runtime's TensorRT for RTX plugin."""
+class Runtime(PackagedRuntime):
+    """ONNX Runtime's TensorRT for RTX plugin, whose version this is."""
+
+    distributions = ("onnxruntime_ep_nv_tensorrt_rtx_cu13", "onnxruntime_ep_nv_tensorrt_rtx")
+    files: ClassVar[Files] = {"fp32": FP32, "fp16": FP16, "int8": INT8_SYMMETRIC}
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
-        missing = missing_package()
-        if missing is None and importlib.util.find_spec(_PLUGIN) is None:
-            missing = f"the package {_PLUGIN} is not installed ({_EXTRA})"
-        return missing or driver_problem()
-
-    def version(self) -> str | None:
-        """The plugin's installed version."""
-        for distribution in _DISTRIBUTIONS:
-            try:
-                return metadata.version(distribution)
-            except metadata.PackageNotFoundError:
-                continue
-        return None
-
-    def reads(self, precision: Precision) -> str | None:
-        """Which file it runs in that precision."""
-        return _READS.get(precision)
-
-    def build(self, model: Path, target: Target, into: Path) -> Path:
-        """Checks the precision; the ONNX file itself is the artifact.
-
-        Raises:
-            UnavailableError: It has no such precision.
-        """
-        del into
-        return model / file_read_by(self, target)
+        return missing("onnxruntime") or missing(_PLUGIN, _EXTRA) or driver_problem()
 
     @contextmanager
     def open(self, artifact: Path, target: Target) -> Iterator[OnnxRuntimeSession]:
@@ -71,9 +45,7 @@ class Runtime:
             UnavailableError: A package or the driver is missing, or the plugin finds no GPU.
             MeasurementError: The file is missing, or refused with a node of it.
         """
-        reason = self.unavailable()
-        if reason:
-            raise UnavailableError(f"target {target.name}: {reason}")
+        self.require(target)
         if not artifact.exists():
             raise MeasurementError(f"{artifact} does not exist; expected an ONNX file")
         # There is no option for it, and fp32 would be computed in TF32.
@@ -86,10 +58,8 @@ class Runtime:
             raise MeasurementError(f"{artifact}: ONNX Runtime refuses it: {error}") from None
         loaded = OnnxRuntimeSession(session, ort, artifact, on_gpu=False)
         loaded.precision_as_built = target.precision
-        try:
+        with closing(loaded):
             yield loaded
-        finally:
-            loaded.close()
 
 
 @lru_cache(maxsize=1)

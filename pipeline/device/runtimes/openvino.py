@@ -10,13 +10,11 @@ threads gained nothing on two cores: 2.85 against 2.88 ms at batch 4 and 8.2 aga
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import metadata
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +26,11 @@ from pipeline.device.runtimes import (
     LayerTimes,
     check_feed,
     check_precision,
-    file_read_by,
     random_feed,
 )
 from pipeline.device.runtimes._blocks import attribute, module_of
 from pipeline.device.runtimes._onnx_wire import signature
+from pipeline.device.runtimes._packaged import Files, PackagedRuntime, missing
 from pipeline.device.target import Precision, Target
 from pipeline.errors import MeasurementError, UnavailableError
 
@@ -47,58 +45,31 @@ _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16", "u8": "int8", "i8":
 _COMPUTING = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul"})
 # They hold and move values and compute nothing.
 _NOT_COMPUTING = frozenset({"Const", "Convert", "Input", "Output", "Reorder", "Reshape"})
-# Of the flavours of int8 the symmetric one is faster by a third (`pipeline.export.precision`).
-_READS: dict[Precision, str] = {
-    "fp32": FP32,
-    "bf16": FP32,
-    "fp16": FP32,
-    "int8": INT8_SYMMETRIC,
-}
 # What is not quantised in an int8 model stays in fp32.
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 # Without the instructions bf16 runs nevertheless, through fp32 and several times as slow.
 _NEEDS: dict[Precision, str] = {"bf16": "BF16", "fp16": "FP16"}
 
 
-class Runtime:
-    """OpenVINO's CPU plugin."""
+class Runtime(PackagedRuntime):
+    """OpenVINO's CPU plugin; bf16 and fp16 are made of fp32."""
+
+    distributions = ("openvino",)
+    # Of the flavours of int8 the symmetric one is faster by a third (`pipeline.export.precision`).
+    files: ClassVar[Files] = {"fp32": FP32, "bf16": FP32, "fp16": FP32, "int8": INT8_SYMMETRIC}
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
-        if importlib.util.find_spec("openvino") is None:
-            return "the package openvino is not installed (pip install openvino)"
-        return None
+        return missing("openvino")
 
-    def version(self) -> str | None:
-        """The installed version."""
-        try:
-            return metadata.version("openvino")
-        except metadata.PackageNotFoundError:
-            return None
-
-    def reads(self, precision: Precision) -> str | None:
-        """Which file it runs in that precision; bf16 and fp16 are made of fp32."""
-        return _READS.get(precision)
-
-    def build(self, model: Path, target: Target, into: Path) -> Path:
-        """Checks the precision; the ONNX file itself is the artifact.
-
-        Raises:
-            UnavailableError: It has no such precision.
-        """
-        del into
-        return model / file_read_by(self, target)
-
-    @contextmanager
-    def open(self, artifact: Path, target: Target) -> Iterator[OpenVinoSession]:
+    def open(self, artifact: Path, target: Target) -> AbstractContextManager[OpenVinoSession]:
         """Loads a model.
 
         Raises:
             UnavailableError: The package is missing, or this CPU has no such precision.
             MeasurementError: OpenVINO refuses the file.
         """
-        with self._load(artifact, target, _settings(target)) as session:
-            yield session
+        return self._load(artifact, target, _settings(target))
 
     def layer_times(
         self, artifact: Path, target: Target, *, warm_runs: int, runs: int
@@ -123,9 +94,7 @@ class Runtime:
     def _load(
         self, artifact: Path, target: Target, settings: dict[str, Any]
     ) -> Iterator[OpenVinoSession]:
-        reason = self.unavailable()
-        if reason:
-            raise UnavailableError(f"target {target.name}: {reason}")
+        self.require(target)
         if not artifact.exists():
             raise MeasurementError(f"{artifact} does not exist; expected an ONNX file")
         _check_capability(target)
@@ -134,10 +103,8 @@ class Runtime:
         session = OpenVinoSession(compiled, signature, artifact)
         session.inputs()  # types that are not handled have no precision either
         check_precision(target, session.precision_as_built, artifact)
-        try:
+        with closing(session):
             yield session
-        finally:
-            session.close()
 
 
 class _Signature(NamedTuple):
@@ -229,7 +196,7 @@ class OpenVinoSession:
         share = warm_runs / runs
         nodes = [
             (module, (1 + share) * all_ms - share * warm_ms)
-            for (module, all_ms), (_, warm_ms) in zip(self._node_means_ms(), before, strict=True)
+            for (module, all_ms), (_, warm_ms) in zip(self._node_means_ms(), before)
         ]
         return total_ms / runs, nodes
 

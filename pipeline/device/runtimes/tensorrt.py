@@ -15,7 +15,7 @@ class Runtime(EngineRuntime):
 
     name = "tensorrt"
     module = "tensorrt"
-    packages = (
+    distributions = (
         "tensorrt",
         "tensorrt_cu13",
         "tensorrt_cu12",

@@ -27,7 +27,7 @@ class Runtime(EngineRuntime):
 
     name = "tensorrt_rtx"
     module = "tensorrt_rtx_bindings"
-    packages = ("tensorrt_rtx_cu13_bindings", "tensorrt_rtx_cu12_bindings", "tensorrt_rtx")
+    distributions = ("tensorrt_rtx_cu13_bindings", "tensorrt_rtx_cu12_bindings", "tensorrt_rtx")
     library = "libtensorrt_rtx.so.{major}"
     extra = "pip install 'cream-pipeline[tensorrt-rtx]'"
     compute_capability = "CURRENT"

@@ -11,7 +11,7 @@ import os
 import shutil
 import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pipeline.device.runtimes import check_precision, random_feed
@@ -19,11 +19,9 @@ from pipeline.device.runtimes._torch_program import (
     Program,
     ProgramRuntime,
     ProgramSession,
-    missing_package,
     threads_of,
 )
 from pipeline.device.target import Target
-from pipeline.errors import UnavailableError
 
 
 class Runtime(ProgramRuntime):
@@ -31,7 +29,7 @@ class Runtime(ProgramRuntime):
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
-        return missing_package() or _missing_compiler()
+        return super().unavailable() or _missing_compiler()
 
     @contextmanager
     def open(self, artifact: Path, target: Target) -> Iterator[ProgramSession]:
@@ -42,9 +40,7 @@ class Runtime(ProgramRuntime):
                 precision.
             MeasurementError: PyTorch refuses the file, or it does not compile.
         """
-        reason = self.unavailable()
-        if reason:
-            raise UnavailableError(f"target {target.name}: {reason}")
+        self.require(target)
         import torch
         from torch._inductor import config
 
@@ -55,12 +51,9 @@ class Runtime(ProgramRuntime):
             check_precision(target, program.precision, artifact)
             # Threads and shapes are compiled in.
             compiled = torch.compile(program.module, fullgraph=True, dynamic=False)
-            session = ProgramSession(program, compiled)
-            session.run(random_feed(session.inputs()))  # compiles
-            try:
+            with closing(ProgramSession(program, compiled)) as session:
+                session.run(random_feed(session.inputs()))  # compiles
                 yield session
-            finally:
-                session.close()
 
 
 def _missing_compiler() -> str | None:

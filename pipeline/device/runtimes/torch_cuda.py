@@ -5,11 +5,10 @@ fp32 is fp32: TF32 is off. cuDNN tries all its convolutions.
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,8 @@ from pipeline.device.runtimes import (
     random_feed,
 )
 from pipeline.device.runtimes._cuda import driver_problem
-from pipeline.device.runtimes._torch_program import (
-    Program,
-    ProgramRuntime,
-    first_line,
-    missing_package,
-)
+from pipeline.device.runtimes._packaged import folders_of
+from pipeline.device.runtimes._torch_program import Program, ProgramRuntime, first_line
 from pipeline.device.target import Target
 from pipeline.errors import UnavailableError
 
@@ -43,7 +38,7 @@ class Runtime(ProgramRuntime):
 
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
-        return missing_package() or _built_without_cuda() or driver_problem()
+        return super().unavailable() or _built_without_cuda(self.version()) or driver_problem()
 
     @contextmanager
     def open(self, artifact: Path, target: Target) -> Iterator[TorchCudaSession]:
@@ -54,9 +49,7 @@ class Runtime(ProgramRuntime):
                 this GPU, or it computes in another precision.
             MeasurementError: PyTorch refuses the file, or it does not run.
         """
-        reason = self.unavailable()
-        if reason:
-            raise UnavailableError(f"target {target.name}: {reason}")
+        self.require(target)
         import torch
 
         try:
@@ -68,12 +61,9 @@ class Runtime(ProgramRuntime):
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
-        session = TorchCudaSession(Program(artifact, target, "cuda"))
-        check_precision(target, session.precision_as_built, artifact)
-        try:
+        with closing(TorchCudaSession(Program(artifact, target, "cuda"))) as session:
+            check_precision(target, session.precision_as_built, artifact)
             yield session
-        finally:
-            session.close()
 
 
 class TorchCudaSession:
@@ -177,13 +167,13 @@ class TorchCudaSession:
             there = [self._torch.empty_like(one, device="cpu").pin_memory() for one in outputs]
 
             def copy_out() -> None:
-                for place, value in zip(there, outputs, strict=True):
+                for place, value in zip(there, outputs):
                     place.copy_(value, non_blocking=True)
 
             return TransferTime(self._timed(self._copy_in, runs), self._timed(copy_out, runs))
 
     def _copy_in(self) -> None:
-        for place, value in zip(self._inputs, self._host, strict=True):
+        for place, value in zip(self._inputs, self._host):
             place.copy_(value, non_blocking=True)
 
     def _timed(self, copy: Callable[[], None], runs: int) -> float:
@@ -196,10 +186,8 @@ class TorchCudaSession:
         return statistics.median(times_ms)
 
 
-def _built_without_cuda() -> str | None:
+def _built_without_cuda(version: str | None) -> str | None:
     """PyTorch for the CPU alone has the same name and version number; its files tell."""
-    spec = importlib.util.find_spec("torch")
-    places = (spec.submodule_search_locations or []) if spec else []
-    if any((Path(place) / "lib" / "libtorch_cuda.so").is_file() for place in places):
+    if any((folder / "lib" / "libtorch_cuda.so").is_file() for folder in folders_of("torch")):
         return None
-    return f"the installed torch {ProgramRuntime().version()} is for the CPU alone (without CUDA)"
+    return f"the installed torch {version} is for the CPU alone (without CUDA)"
