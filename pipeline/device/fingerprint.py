@@ -1,7 +1,7 @@
-"""The fingerprint of a machine: what a measurement was made with, and whether that is still so.
+"""The fingerprint of a machine: what a measurement was made with.
 
-`WHAT_MATTERS` says for each field whether a difference makes latencies measured there worthless
-here, and why.
+Whether a difference makes latencies measured there worthless here is judged elsewhere, so that a
+device needs no rule of its own.
 """
 
 from __future__ import annotations
