@@ -544,8 +544,8 @@ WRITER = textwrap.dedent(
     """
     import sys, time
     from pathlib import Path
-    from pipeline.journal import Journal
-    from pipeline.latency_stats import Visit
+    from pipeline.measure.journal import Journal
+    from pipeline.measure.statistics import Visit
 
     path, count, key = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     for start in range(0, count, 5):
