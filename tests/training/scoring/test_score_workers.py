@@ -206,9 +206,9 @@ _SCORING = f"""
 import sys
 from functools import partial
 from pathlib import Path
-from pipeline.architecture_file import parse_short
+from pipeline.space.architecture_file import parse_short
 from pipeline.training import score_workers
-from pipeline.training.datasets import open_dataset
+from pipeline.images.datasets import open_dataset
 from pipeline.training.settings import ScoreSettings
 
 if __name__ == "__main__":
