@@ -40,8 +40,8 @@ from pipeline.training.hypernetwork.matching import MatchingNetwork
 from pipeline.training.hypernetwork.path_sampling import PathSampler
 from pipeline.training.hypernetwork.paths import Paths
 from pipeline.training.hypernetwork.single_path import SinglePath
-from pipeline.training.hypernetwork.teachers import Matching
-from pipeline.training.learner import Step
+from pipeline.training.hypernetwork.teacher_paths import Matching
+from pipeline.training.learner import TrainingStep
 from pipeline.training.optimizing import make_optimizer
 from pipeline.training.processes import Processes
 from pipeline.training.settings import MatchingSettings, TeachingSettings, TrainSettings
@@ -134,7 +134,7 @@ class Trainer:
     def step(self, images: Tensor, labels: Tensor, at: int) -> None:
         """One whole step."""
         self.optimizer.zero_grad(set_to_none=True)
-        self.learner.gradients(images, labels, Step(at, 1e-3))
+        self.learner.gradients(images, labels, TrainingStep(at, 1e-3))
         self.compute.step(self.optimizer, self.parameters)
 
     def touch_every_operator(self, images: Tensor, labels: Tensor) -> None:

@@ -22,12 +22,19 @@ from pipeline.errors import CheckpointError
 from pipeline.files.whole import write_atomic
 from pipeline.network.weights import read_weights
 from pipeline.records.train import EpochRecord
-from pipeline.training.learner import Average, Learner, LearnerState
+from pipeline.training.averages import Average
+from pipeline.training.learner import Learner, SavedState
 
 _MODEL = "model/"
 _OPTIMIZER = "optimizer/"
 _AVERAGE = "average/"
 _LEARNER = "learner/"
+_VALUES = ("learner", "scaler", "updates")
+
+
+def checkpoint_file(folder: Path) -> Path:
+    """Where a run that trains in `folder` keeps its checkpoint."""
+    return folder / "checkpoint" / "run.safetensors"
 
 
 class Progressed(BaseModel):
@@ -84,7 +91,7 @@ class Trained:
         for name, parameter in self.model.named_parameters():
             kept = self.optimizer.state.get(parameter, {})
             tensors |= _named(f"{_OPTIMIZER}{name}/", kept)
-        average = self.average.state() if self.average else LearnerState()
+        average = self.average.state() if self.average else SavedState()
         tensors |= _named(_AVERAGE, average.tensors)
         metadata = {
             "inputs": inputs,
@@ -127,13 +134,10 @@ class Trained:
         self.model.load_state_dict(_below(tensors, _MODEL))
         _load_optimizer(self.model, self.optimizer, _below(tensors, _OPTIMIZER))
         if self.average:
-            self.average.load(LearnerState(_below(tensors, _AVERAGE), values["updates"]))
+            self.average.load(SavedState(_below(tensors, _AVERAGE), values["updates"]))
         if values["scaler"]:
             self.scaler.load_state_dict(values["scaler"])
-        self.learner.load(LearnerState(_below(tensors, _LEARNER), values["learner"]))
-
-
-_VALUES = ("learner", "scaler", "updates")
+        self.learner.load(SavedState(_below(tensors, _LEARNER), values["learner"]))
 
 
 def _named(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ again with the same inputs it returns the record it kept, and trains nothing.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,11 +22,12 @@ from pipeline.files.whole import (
 )
 from pipeline.records.retrain import RetrainRecord
 from pipeline.records.train import TrainRecord
+from pipeline.training.checkpoint import checkpoint_file
+from pipeline.training.context import TrainingContext
 
 RecordType = TypeVar("RecordType", TrainRecord, RetrainRecord)
 
 _FINISHED = "finished.json"
-_CHECKPOINTS = "checkpoint"
 
 
 class _Finished(BaseModel):
@@ -49,13 +51,38 @@ def inputs_digest(*inputs: object) -> str:
     return digest_of([i.model_dump(mode="json") if isinstance(i, BaseModel) else i for i in inputs])
 
 
-def checkpoint_file(folder: Path) -> Path:
-    """Where a run that trains in `folder` keeps its checkpoint."""
-    return folder / _CHECKPOINTS / "run.safetensors"
+def trained_once(
+    context: TrainingContext,
+    inputs: str,
+    kind: type[RecordType],
+    train: Callable[[str], RecordType],
+) -> RecordType:
+    """The record of a training, which is run if it was not finished before.
+
+    Args:
+        context: Its folder is looked into, and takes the record.
+        inputs: Digest of what the result depends on.
+        kind: Of the record.
+        train: Trains, given `inputs`, and writes the weights that its record names.
+
+    Returns:
+        The record of a run that was asked the same and finished, if its weights are still there;
+        else that of `train`.
+
+    Raises:
+        StorageError: What is kept cannot be read or written.
+    """
+    # Nothing is written before all have seen what is there.
+    context.processes.wait()
+    record = _finished(context.folder, inputs, kind)
+    if record is None:
+        record = train(inputs)
+        if context.processes.is_first:
+            _finish(context.folder, inputs, record)
+    return record
 
 
-def finished_record(folder: Path, inputs: str, kind: type[RecordType]) -> RecordType | None:
-    """The record of a run that was asked the same and finished, if its weights are still there."""
+def _finished(folder: Path, inputs: str, kind: type[RecordType]) -> RecordType | None:
     path = folder / _FINISHED
     if not path.exists():
         return None
@@ -69,7 +96,7 @@ def finished_record(folder: Path, inputs: str, kind: type[RecordType]) -> Record
     return record
 
 
-def finish(folder: Path, inputs: str, record: TrainRecord | RetrainRecord) -> None:
+def _finish(folder: Path, inputs: str, record: TrainRecord | RetrainRecord) -> None:
     """Keeps the record of a run whose weights are written, and drops its checkpoint."""
     finished = _Finished(
         inputs=inputs,
@@ -77,6 +104,6 @@ def finish(folder: Path, inputs: str, record: TrainRecord | RetrainRecord) -> No
         record=record.model_dump(mode="json"),
     )
     write_record(folder / _FINISHED, finished)
-    checkpoints = folder / _CHECKPOINTS
+    checkpoints = checkpoint_file(folder).parent
     with storage_errors(checkpoints):
         shutil.rmtree(checkpoints)

@@ -10,24 +10,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.errors import PipelineError
+from pipeline.images.epoch import Epoch
 from pipeline.images.image_data import Batch, ImageData
 from pipeline.images.randomness import seed_for
 from pipeline.records.train import EpochRecord
-from pipeline.training.checkpoint import Progressed, Trained
-from pipeline.training.compute import Compute
-from pipeline.training.learner import Average, Learner, Step
+from pipeline.training.averages import Average
+from pipeline.training.checkpoint import Progressed, Trained, checkpoint_file
+from pipeline.training.context import TrainingContext
+from pipeline.training.learner import Learner, TrainingStep
 from pipeline.training.optimizing import Schedule, make_optimizer
-from pipeline.training.processes import Processes
 from pipeline.training.settings import FitSettings, Optimizer
 from pipeline.training.training_log import TrainingLog
-from pipeline.work.progress import Progress
 
 # Steps between two looks at what was found out; a GPU is waited for no more often than that.
 _ROUND = 20
@@ -46,14 +45,10 @@ class Fit:
         evaluate: Accuracy in percent after an epoch.
         data: Where the images come from.
         settings: How long and how fast.
-        checkpoint: File that lets the run go on after it was killed.
-        log: Folder of the log.
+        context: Where it runs; its folder takes the log and the checkpoint that lets the run go on
+            after it was killed.
         inputs: Digest of everything the result depends on; a checkpoint of other inputs is
             not taken up.
-        seed: Of all randomness.
-        compute: Where it runs.
-        progress: Told about every round.
-        processes: Who else trains the same.
         resolution_at: Input size of each step of the run; None: that of the data.
         optimizer: By timm's name.
         warmup_share: Share of the steps in which the learning rate rises.
@@ -65,26 +60,21 @@ class Fit:
     evaluate: Callable[[int], float]
     data: ImageData
     settings: FitSettings
-    checkpoint: Path
-    log: Path
+    context: TrainingContext
     inputs: str
-    seed: int
-    compute: Compute
-    progress: Progress
-    processes: Processes = field(default_factory=Processes)
     resolution_at: Callable[[int], int] | None = None
     optimizer: Optimizer = "adamw"
     warmup_share: float = 0.2
 
     def run(self) -> Progressed:
-        """Trains, from the start or from the checkpoint.
+        """Trains, from the start or from the checkpoint; the average becomes the model.
 
         Raises:
             PipelineError: The loss is no longer a number.
             DataError: An image cannot be read.
             StorageError: The checkpoint cannot be written.
         """
-        settings = self.settings
+        settings, context = self.settings, self.context
         optimizer = make_optimizer(
             self.model,
             self.optimizer,
@@ -93,22 +83,25 @@ class Fit:
         )
         steps = self.data.num_train_batches(settings.batch_size)
         schedule = Schedule(optimizer, steps * settings.epochs, warmup_share=self.warmup_share)
-        trained = Trained(self.model, optimizer, self.average, self.learner, self.compute.scaler)
-        done = trained.load(self.checkpoint, inputs=self.inputs)
-        log_folder = self.log if self.processes.is_first else None
+        scaler = context.compute.scaler
+        trained = Trained(self.model, optimizer, self.average, self.learner, scaler)
+        done = trained.load(checkpoint_file(context.folder), inputs=self.inputs)
+        log_folder = context.folder if context.processes.is_first else None
         at = len(done.epochs) * steps + done.steps
         with torch.random.fork_rng(devices=[]), TrainingLog(log_folder, at) as log:
             parameters = list(self.model.parameters())
             now = time.perf_counter()
-            run = _Run(self, trained, schedule, parameters, steps, log, saved_at=now)
+            loop = _Loop(self, trained, schedule, parameters, steps, log, saved_at=now)
             while len(done.epochs) < settings.epochs:
-                done = run.epoch(done)
+                done = loop.epoch(done)
+        if self.average:
+            self.average.keep()
         return done
 
 
 @dataclass
-class _Run:
-    """A run between two kills.
+class _Loop:
+    """The steps of a fit between two kills.
 
     Attributes:
         parameters: Of the model; to look for them takes as long as a small step.
@@ -148,13 +141,13 @@ class _Run:
         return done
 
     def _round(self, epoch: int, done: Progressed, batches: Iterator[Batch]) -> Progressed:
-        fit, start = self.fit, time.perf_counter()
+        fit, context, start = self.fit, self.fit.context, time.perf_counter()
         first, count = epoch * self.steps + done.steps, min(_ROUND, self.steps - done.steps)
         fit.learner.begin_round(first, count)
-        losses = torch.zeros((), device=fit.compute.device)
+        losses = torch.zeros((), device=context.compute.device)
         for at in range(first, first + count):
             losses += self._step(at, next(batches))
-        fit.processes.average([losses])
+        context.processes.average([losses])
         figures = fit.learner.end_round()
         loss = _checked(losses.item() / count, fit.settings, epoch)
         taken = time.perf_counter() - start
@@ -172,31 +165,33 @@ class _Run:
         return done
 
     def _step(self, at: int, batch: Batch) -> Tensor:
-        fit, optimizer = self.fit, self.trained.optimizer
+        fit, context, optimizer = self.fit, self.fit.context, self.trained.optimizer
         epoch, step = divmod(at, self.steps)
         learning_rate = self.schedule.set(at)
         # Dropout draws from torch's global generator.
-        torch.manual_seed(seed_for(fit.seed, "dropout", epoch, step))
+        torch.manual_seed(seed_for(context.seed, "dropout", epoch, step))
         # Parameters outside the path keep no gradient, and the optimizer leaves them alone.
         optimizer.zero_grad(set_to_none=True)
-        loss = fit.learner.gradients(*batch, Step(at, learning_rate))
-        fit.processes.average([p.grad for p in self.parameters if p.grad is not None])
-        fit.compute.step(optimizer, self.parameters)
+        loss = fit.learner.gradients(*batch, TrainingStep(at, learning_rate))
+        context.processes.average([p.grad for p in self.parameters if p.grad is not None])
+        context.compute.step(optimizer, self.parameters)
         if fit.average:
             fit.average.update()
         return loss
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        fit, resolution_at = self.fit, self.fit.resolution_at
+        fit, context, resolution_at = self.fit, self.fit.context, self.fit.resolution_at
         first = epoch * self.steps
         return iter(
             fit.data.train_batches(
-                fit.settings.batch_size,
-                seed=fit.seed,
-                epoch=epoch,
-                start=start,
-                part=(fit.processes.rank, fit.processes.count),
-                resolution_at=resolution_at and (lambda step: resolution_at(first + step)),
+                Epoch(
+                    fit.settings.batch_size,
+                    seed=context.seed,
+                    number=epoch,
+                    start=start,
+                    part=(context.processes.rank, context.processes.count),
+                    resolution_at=resolution_at and (lambda step: resolution_at(first + step)),
+                )
             )
         )
 
@@ -211,20 +206,23 @@ class _Run:
         return done.steps * self.fit.settings.batch_size / done.seconds_in_epoch
 
     def _tell(self, epoch: int, done: Progressed, figures: dict[str, float]) -> None:
-        fit, at = self.fit, epoch * self.steps + done.steps
+        fit, context = self.fit, self.fit.context
+        at = epoch * self.steps + done.steps
         rate = self._images_per_second(done)
         known = {"learning_rate": self.schedule.set(at - 1), "images_per_second": rate}
         self.log.tell(at, {"epoch": epoch + 1, **figures, **known})
         note = f"epoch {epoch + 1}/{fit.settings.epochs}, loss {figures['loss']:.3f}"
         if "board_accuracy_percent" in figures:
             note += f", board {figures['board_accuracy_percent']:.1f} %"
-        if fit.processes.is_first:
+        if context.processes.is_first:
             total = self.steps * fit.settings.epochs
-            fit.progress(at, total, f"{note}, {rate:.0f} images/s")
+            context.progress(at, total, f"{note}, {rate:.0f} images/s")
 
     def _save(self, done: Progressed) -> None:
-        if self.fit.processes.is_first:
-            self.trained.save(self.fit.checkpoint, done, inputs=self.fit.inputs)
+        context = self.fit.context
+        if context.processes.is_first:
+            file = checkpoint_file(context.folder)
+            self.trained.save(file, done, inputs=self.fit.inputs)
         self.saved_at = time.perf_counter()
 
 

@@ -1,9 +1,8 @@
-"""What a training loop asks of what it trains: gradients, averages, and state to go on with."""
+"""What a training loop asks of what it trains: gradients, and state to go on with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """Where in a run a step is.
 
     Attributes:
@@ -24,8 +23,8 @@ class Step:
 
 
 @dataclass(frozen=True)
-class LearnerState:
-    """What a learner needs, besides the weights, to go on after a kill.
+class SavedState:
+    """What a part of a training needs, besides the weights, to go on after a kill.
 
     Attributes:
         tensors: By name.
@@ -51,7 +50,7 @@ class Learner(Protocol):
             steps: How many steps it has.
         """
 
-    def gradients(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
+    def gradients(self, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:
         """Leaves gradients in the parameters that take part in the step.
 
         Args:
@@ -70,10 +69,10 @@ class Learner(Protocol):
             Figures for the log, by name.
         """
 
-    def state(self) -> LearnerState:
+    def state(self) -> SavedState:
         """What `load` takes back; called between rounds."""
 
-    def load(self, state: LearnerState) -> None:
+    def load(self, state: SavedState) -> None:
         """Goes on from a state."""
 
 
@@ -87,28 +86,9 @@ class Stateless:
         """See `Learner`."""
         return {}
 
-    def state(self) -> LearnerState:
+    def state(self) -> SavedState:
         """See `Learner`."""
-        return LearnerState()
+        return SavedState()
 
-    def load(self, state: LearnerState) -> None:
+    def load(self, state: SavedState) -> None:
         """See `Learner`."""
-
-
-class Average(Protocol):
-    """A moving average of what is trained."""
-
-    def update(self) -> None:
-        """Called after each step of the optimizer, while the gradients are there."""
-
-    def applied(self) -> AbstractContextManager[None]:
-        """Within it the model is its average."""
-
-    def keep(self) -> None:
-        """Makes the model its average, for good."""
-
-    def state(self) -> LearnerState:
-        """What `load` takes back."""
-
-    def load(self, state: LearnerState) -> None:
-        """Goes on from a state."""

@@ -20,7 +20,7 @@ from pipeline.training.compute import compute_here
 from pipeline.training.hypernetwork.board import Board, BoardEntry
 from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
 from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
-from pipeline.training.hypernetwork.teachers import Matching
+from pipeline.training.hypernetwork.teacher_paths import Matching
 from pipeline.training.processes import Processes
 from pipeline.training.settings import MatchingSettings, TeachingSettings, TrainSettings
 from pipeline.work.progress import silent

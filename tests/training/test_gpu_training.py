@@ -67,9 +67,9 @@ def test_no_step_waits_for_the_gpu(
     space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Steps in which the matching network learns, one in many, may."""
-    step = fitting._Run._step
+    step = fitting._Loop._step
 
-    def watched(self: fitting._Run, at: int, batch: object) -> torch.Tensor:
+    def watched(self: fitting._Loop, at: int, batch: object) -> torch.Tensor:
         is_due = (at + 1) % 7 == 0
         torch.cuda.set_sync_debug_mode("default" if is_due else "error")
         try:
@@ -77,7 +77,7 @@ def test_no_step_waits_for_the_gpu(
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(fitting._Run, "_step", watched)
+    monkeypatch.setattr(fitting._Loop, "_step", watched)
     assert _train(space, tmp_path, SETTINGS.model_copy(update={"epochs": 2})).board
 
 

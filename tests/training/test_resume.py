@@ -121,9 +121,9 @@ def test_killed_during_evaluation(
             raise KilledError
         return whole(self, epoch)
 
-    whole = fitting._Run._evaluated
+    whole = fitting._Loop._evaluated
     with monkeypatch.context() as patch:
-        patch.setattr(fitting._Run, "_evaluated", dies)
+        patch.setattr(fitting._Loop, "_evaluated", dies)
         with pytest.raises(KilledError):
             run(tmp_path)
     assert evaluated == 2

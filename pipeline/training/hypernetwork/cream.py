@@ -19,8 +19,8 @@ from pipeline.space.encoding import encode
 from pipeline.training.distillation import distillation_loss, label_loss, taught_loss
 from pipeline.training.hypernetwork.board import Board, BoardEntry
 from pipeline.training.hypernetwork.single_path import SinglePath
-from pipeline.training.hypernetwork.teachers import Matching, Teacher, most_accurate
-from pipeline.training.learner import LearnerState, Step
+from pipeline.training.hypernetwork.teacher_paths import Matching, TeacherPath, most_accurate
+from pipeline.training.learner import SavedState, TrainingStep
 from pipeline.training.processes import Processes
 from pipeline.training.settings import TeachingSettings
 
@@ -48,7 +48,7 @@ class Cream(SinglePath):
         settings: How paths teach each other.
         matching: Chooses who teaches; None: the most accurate of the board does.
         processes: Who else trains the same.
-        starts_at: Step from which paths enter the board.
+        starts_at: TrainingStep from which paths enter the board.
         boards: One for each input size: accuracies at different sizes are no competition.
     """
 
@@ -57,7 +57,7 @@ class Cream(SinglePath):
     processes: Processes
     starts_at: int
     boards: dict[int, Board] = field(init=False)
-    _teacher_at: dict[int, Teacher] = field(default_factory=dict, init=False)
+    _teacher_at: dict[int, TeacherPath] = field(default_factory=dict, init=False)
     _score_again: dict[int, Architecture] = field(default_factory=dict, init=False)
     _seen: list[_Seen] = field(default_factory=list, init=False)
 
@@ -97,15 +97,15 @@ class Cream(SinglePath):
             figures["teachers"] = float(len({t.architecture for t in self._teacher_at.values()}))
         return figures
 
-    def state(self) -> LearnerState:
+    def state(self) -> SavedState:
         """The boards, and what chooses from them."""
         boards = {
             str(resolution): [entry.model_dump(mode="json") for entry in board.entries]
             for resolution, board in self.boards.items()
         }
-        return LearnerState(self.matching.tensors() if self.matching else {}, {"boards": boards})
+        return SavedState(self.matching.tensors() if self.matching else {}, {"boards": boards})
 
-    def load(self, state: LearnerState) -> None:
+    def load(self, state: SavedState) -> None:
         """Goes on from a state."""
         for resolution, entries in state.values["boards"].items():
             board = self.boards[int(resolution)]
@@ -113,7 +113,7 @@ class Cream(SinglePath):
         if self.matching:
             self.matching.load(state.tensors)
 
-    def _learn(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
+    def _learn(self, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:
         student, teacher = self.paths.path_at(step.at), self._teacher_at.get(step.at)
         if again := self._score_again.get(step.at):
             self._see(step.at, again, self._without_gradients(images, again), labels)
@@ -142,7 +142,7 @@ class Cream(SinglePath):
             self.compute.backward(loss)
         return loss.detach()
 
-    def _choose(self, students: Sequence[Architecture], board: Board) -> list[Teacher | None]:
+    def _choose(self, students: Sequence[Architecture], board: Board) -> list[TeacherPath | None]:
         if self.matching:
             return self.matching.choose(students, board)
         return most_accurate(students, board, self.compute.device)

@@ -12,20 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.device.fingerprint import environment
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError
 from pipeline.images.image_data import ImageData
 from pipeline.network.supernet import Supernet, save_supernet
 from pipeline.records.train import PrioritizedPath, TrainRecord
 from pipeline.space.search_space import SearchSpace
+from pipeline.training.averages import WeightAverage
 from pipeline.training.checkpoint import Progressed
-from pipeline.training.compute import Compute, compute_here
-from pipeline.training.finished import checkpoint_file, finish, finished_record, inputs_digest
+from pipeline.training.context import TrainingContext, training_context
+from pipeline.training.finished import inputs_digest, trained_once
 from pipeline.training.fitting import Fit
 from pipeline.training.hypernetwork.cream import Cream
 from pipeline.training.hypernetwork.growth import grow
@@ -33,11 +32,9 @@ from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
 from pipeline.training.hypernetwork.paths import Paths
 from pipeline.training.hypernetwork.sandwich import Sandwich
 from pipeline.training.hypernetwork.single_path import SinglePath
-from pipeline.training.hypernetwork.teachers import Matching
-from pipeline.training.processes import Processes, joined
+from pipeline.training.hypernetwork.teacher_paths import Matching
 from pipeline.training.scoring.evaluation import HypernetworkScorer
 from pipeline.training.settings import ScoreSettings, TrainSettings
-from pipeline.training.weight_average import WeightAverage
 from pipeline.work.progress import Progress
 
 CHECKPOINT = "supernet.safetensors"
@@ -83,34 +80,28 @@ def train_hypernetwork(
         PipelineError: The training diverged.
         StorageError: A checkpoint cannot be written.
     """
-    with joined() as processes:
-        run = _Run(space, data, settings, limits, folder, seed, compute_here(), processes)
-        run.check()
-        # Nothing is written before all have seen what is there.
-        processes.wait()
-        return finished_record(folder, run.inputs, TrainRecord) or run.train(progress)
+    with training_context(folder, seed, progress) as context:
+        training = _HypernetworkTraining(space, data, settings, limits, context)
+        training.check()
+        return trained_once(context, training.inputs(), TrainRecord, training.train)
 
 
 @dataclass(frozen=True)
-class _Run:
-    """One training: the arguments of `train_hypernetwork`, and where it runs."""
+class _HypernetworkTraining:
+    """The arguments of `train_hypernetwork`, and where it runs."""
 
     space: SearchSpace
     data: ImageData
     settings: TrainSettings
     limits: PathLimits
-    folder: Path
-    seed: int
-    compute: Compute
-    processes: Processes
+    context: TrainingContext
 
-    @property
     def inputs(self) -> str:
         """Digest of what the result depends on."""
         limits = self.limits
         costs = [limits.macs_min, limits.macs, limits.params, limits.latency_ms]
         return inputs_digest(
-            "hypernetwork", self.space, self.data.record, self.settings, costs, self.seed
+            "hypernetwork", self.space, self.data.record, self.settings, costs, self.context.seed
         )
 
     @property
@@ -120,8 +111,8 @@ class _Run:
     def check(self) -> None:
         """Refuses what cannot be trained, before anything is written."""
         settings = self.settings
-        if settings.sync_batch_norm and self.compute.device.type != "cuda":
-            raise UsageError("train.sync_batch_norm works on GPUs only; this machine has none")
+        if settings.sync_batch_norm:
+            self.context.check_sync_batch_norm("train")
         matching = settings.teaching.matching
         held_out = self.data.record.num_matching_validation
         if settings.method == "cream" and matching and held_out < matching.probes:
@@ -131,11 +122,13 @@ class _Run:
             )
         self._paths().check()
 
-    def train(self, progress: Progress) -> TrainRecord:
-        """Trains to the end."""
-        data = self.data.to(self.compute.device)
+    def train(self, inputs: str) -> TrainRecord:
+        """Trains to the end, and writes the weights."""
+        context = self.context
+        data = self.data.to(context.compute.device)
         supernet = self._supernet()
-        average = WeightAverage(supernet, self.settings.ema_decay) if self._averages else None
+        decay = self.settings.ema_decay
+        average = WeightAverage(supernet, decay) if decay > 0 else None
         paths = self._paths()
         learner = self._learner(supernet, paths, data, average)
         score = HypernetworkScorer(supernet, data, _MONITOR)
@@ -153,32 +146,17 @@ class _Run:
             evaluate=evaluated,
             data=data,
             settings=self.settings,
-            checkpoint=checkpoint_file(self.folder),
-            log=self.folder,
-            inputs=self.inputs,
-            seed=self.seed,
-            compute=self.compute,
-            progress=progress,
-            processes=self.processes,
+            context=context,
+            inputs=inputs,
             resolution_at=paths.resolution_at if len(paths.resolutions) > 1 else None,
         ).run()
-        if average:
-            average.keep()
-        record = self._record(supernet, learner, done)
-        if self.processes.is_first:
-            save_supernet(supernet, self.folder / CHECKPOINT)
-            finish(self.folder, self.inputs, record)
-        return record
-
-    @property
-    def _averages(self) -> bool:
-        return self.settings.ema_decay > 0
+        if context.processes.is_first:
+            save_supernet(supernet, context.folder / CHECKPOINT)
+        return self._record(supernet, learner, done)
 
     def _supernet(self) -> Supernet:
-        supernet = Supernet(self.space, self.data.num_classes, seed=self.seed)
-        if self.settings.sync_batch_norm:
-            convert_sync_batchnorm(supernet)
-        supernet.to(self.compute.device).to(memory_format=torch.channels_last)
+        supernet = Supernet(self.space, self.data.num_classes, seed=self.context.seed)
+        self.context.place(supernet, sync_batch_norm=self.settings.sync_batch_norm)
         keep_statistics(supernet, keep=False)
         if self.settings.compile:
             for block in supernet.operators():
@@ -191,7 +169,7 @@ class _Run:
         sampler = PathSampler(
             self.space,
             self.data.num_classes,
-            self.seed,
+            self.context.seed,
             self.limits,
             tuple(sorted(settings.operator_prior.items())),
         )
@@ -212,7 +190,7 @@ class _Run:
             if average:
                 average.restart()
 
-        common = (supernet, paths, self.compute, settings.label_smoothing, grown)
+        common = (supernet, paths, self.context.compute, settings.label_smoothing, grown)
         if settings.method == "sandwich":
             return Sandwich(*common, temperature=teaching.temperature)
         if settings.method == "single-path":
@@ -226,15 +204,15 @@ class _Run:
                 supernet,
                 sizes,
                 teaching.matching,
-                compute=self.compute,
-                processes=self.processes,
-                seed=self.seed,
+                compute=self.context.compute,
+                processes=self.context.processes,
+                seed=self.context.seed,
             )
         return Cream(
             *common,
             settings=teaching,
             matching=matching,
-            processes=self.processes,
+            processes=self.context.processes,
             starts_at=starts_at,
         )
 
@@ -260,8 +238,8 @@ class _Run:
                 for entry in board.entries
             ),
             dataset=self.data.record,
-            compute=self.compute.name,
-            processes=self.processes.count,
+            compute=self.context.compute.name,
+            processes=self.context.processes.count,
             checkpoint=CHECKPOINT,
             seconds=done.seconds,
             environment=environment(),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.training.distillation import distillation_loss, label_loss
 from pipeline.training.hypernetwork.single_path import SinglePath
-from pipeline.training.learner import Step
+from pipeline.training.learner import TrainingStep
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Sandwich(SinglePath):
 
     temperature: float
 
-    def _learn(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
+    def _learn(self, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:
         resolution = self.paths.resolution_at(step.at)
         smallest, largest = self.paths.sampler_at(step.at).extremes(resolution)
         others = dict.fromkeys((smallest, self.paths.path_at(step.at)))

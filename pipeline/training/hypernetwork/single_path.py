@@ -11,7 +11,7 @@ from pipeline.network.supernet import Supernet
 from pipeline.training.compute import Compute
 from pipeline.training.distillation import label_loss
 from pipeline.training.hypernetwork.paths import Paths
-from pipeline.training.learner import Stateless, Step
+from pipeline.training.learner import Stateless, TrainingStep
 
 
 @dataclass
@@ -32,13 +32,13 @@ class SinglePath(Stateless):
     label_smoothing: float
     grow: Callable[[], None]
 
-    def gradients(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
+    def gradients(self, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:
         """See `Learner`."""
         if step.at == self.paths.grown_at > 0:
             self.grow()
         return self._learn(images, labels, step)
 
-    def _learn(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
+    def _learn(self, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:
         with self.compute.forward():
             logits = self.supernet(images, self.paths.path_at(step.at))
             loss = label_loss(logits, labels, self.label_smoothing)

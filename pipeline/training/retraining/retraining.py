@@ -6,10 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
-from timm.layers import convert_sync_batchnorm
 from torch import nn
 
 from pipeline.device.fingerprint import environment
@@ -20,16 +17,20 @@ from pipeline.network.supernet import Supernet
 from pipeline.records.candidates import Candidate
 from pipeline.records.retrain import RetrainRecord
 from pipeline.space.architecture import Architecture
-from pipeline.training.compute import Compute, compute_here
-from pipeline.training.finished import checkpoint_file, finish, finished_record, inputs_digest
+from pipeline.training.averages import NetworkAverage
+from pipeline.training.context import TrainingContext, training_context
+from pipeline.training.finished import inputs_digest, trained_once
 from pipeline.training.fitting import Fit
-from pipeline.training.network_average import NetworkAverage
-from pipeline.training.processes import Processes, joined
 from pipeline.training.retraining.batch_variation import BatchVariation
 from pipeline.training.retraining.student import Student
-from pipeline.training.retraining.teacher import larger_path, path_as_teacher, timm_as_teacher
+from pipeline.training.retraining.teacher_network import (
+    TeacherNetwork,
+    larger_path,
+    path_as_teacher,
+    timm_as_teacher,
+)
 from pipeline.training.scoring.evaluation import Tally, tally
-from pipeline.training.settings import HYPERNETWORK, RetrainSettings
+from pipeline.training.settings import HYPERNETWORK, RetrainSettings, TeacherSettings
 from pipeline.work.progress import Progress
 
 CHECKPOINT = "model.safetensors"
@@ -77,144 +78,131 @@ def retrain(
         StorageError: A checkpoint cannot be written.
     """
     _check_fit(architecture, data)
-    with joined() as processes:
-        run = _Run(architecture, data, settings, folder, seed, compute_here(), processes)
-        run.check()
-        network = run.start(supernet)
-        teacher = run.teacher(supernet, scored)
-        inputs = run.inputs(network, teacher)
-        # Nothing is written before all have seen what is there.
-        processes.wait()
-        finished = finished_record(folder, inputs, RetrainRecord)
-        return finished or run.train(network, teacher, inputs, progress)
-
-
-class _Teacher(NamedTuple):
-    name: str
-    network: nn.Module
+    with training_context(folder, seed, progress) as context:
+        _check(settings, context)
+        network = _start(architecture, settings, supernet, seed)
+        teacher = _teacher(architecture, settings.teacher, data, supernet, scored)
+        training = _Retraining(architecture, data, settings, context, network, teacher)
+        return trained_once(context, training.inputs(), RetrainRecord, training.train)
 
 
 @dataclass(frozen=True)
-class _Run:
-    """One training: the arguments of `retrain`, and where it runs."""
+class _Retraining:
+    """What is trained, how and where; and how it is before the first step."""
 
     architecture: Architecture
     data: ImageData
     settings: RetrainSettings
-    folder: Path
-    seed: int
-    compute: Compute
-    processes: Processes
+    context: TrainingContext
+    network: Network
+    teacher: TeacherNetwork | None
 
-    def check(self) -> None:
-        """Refuses what cannot be trained, before anything is written."""
-        settings = self.settings
-        if settings.sync_batch_norm and self.compute.device.type != "cuda":
-            raise UsageError("retrain.sync_batch_norm works on GPUs only; this machine has none")
-        images = settings.batch_size // self.processes.count // settings.accumulate
-        if images < 2 or (settings.mixes and images % 2):
-            raise UsageError(
-                f"{settings.batch_size} images a step are {images} at once in each of "
-                f"{self.processes.count} processes; expected at least 2"
-                + (", and an even number to mix" if settings.mixes else ""),
-                hint="raise retrain.batch_size, or lower retrain.accumulate",
-            )
-
-    def start(self, supernet: Supernet | None) -> Network:
-        """The network as it is before the first step."""
-        dropout = self.settings.dropout
-        if not self.settings.warm_start:
-            return build_network(self.architecture, seed=self.seed, dropout=dropout)
-        return _given(supernet, "start from").subnet(self.architecture, dropout=dropout)
-
-    def teacher(self, supernet: Supernet | None, scored: Sequence[Candidate]) -> _Teacher | None:
-        """Who teaches, with a name for people."""
-        settings = self.settings.teacher
-        if settings is None:
-            return None
-        if settings.source != HYPERNETWORK:
-            return _Teacher(settings.source, timm_as_teacher(settings, self.data))
-        holds = _given(supernet, "be taught by")
-        path = larger_path(scored, self.architecture)
-        return _Teacher(f"hypernetwork, {path.short}", path_as_teacher(holds, path, self.data))
-
-    def inputs(self, network: Network, teacher: _Teacher | None) -> str:
+    def inputs(self) -> str:
         """Digest of what the result depends on."""
-        weights = [digest_of_weights(network)]
-        weights += [digest_of_weights(teacher.network)] if teacher else []
+        weights = [digest_of_weights(self.network)]
+        weights += [digest_of_weights(self.teacher.network)] if self.teacher else []
+        seed = self.context.seed
         return inputs_digest(
-            "retrain", self.architecture, self.data.record, self.settings, self.seed, *weights
+            "retrain", self.architecture, self.data.record, self.settings, seed, *weights
         )
 
-    def train(
-        self, network: Network, teacher: _Teacher | None, inputs: str, progress: Progress
-    ) -> RetrainRecord:
-        """Trains to the end."""
-        settings, compute, processes = self.settings, self.compute, self.processes
-        data = self.data.to(compute.device)
+    def train(self, inputs: str) -> RetrainRecord:
+        """Trains to the end, and writes the weights."""
+        settings, context, network = self.settings, self.context, self.network
+        teacher = self.teacher.network if self.teacher else None
+        data = self.data.to(context.compute.device)
         if settings.rand_augment:
             data = data.varied(settings.rand_augment)
-        if settings.sync_batch_norm:
-            convert_sync_batchnorm(network)
-        network.to(compute.device).to(memory_format=torch.channels_last)
-        if teacher:
-            teacher.network.to(compute.device).to(memory_format=torch.channels_last)
-        average = NetworkAverage(network, settings.ema_decay) if settings.ema_decay else None
+        context.place(network, sync_batch_norm=settings.sync_batch_norm)
+        if teacher is not None:
+            context.place(teacher)
 
         def evaluated(split: Split) -> Tally:
             network.eval()
             return tally(network, data.batches(split, _BATCH), data.num_classes)
 
         def monitored(epoch: int) -> float:
-            self._share_statistics(network)
+            self._share_statistics()
             return evaluated("search-validation").percent
 
-        vary = BatchVariation(settings, data.num_classes, seed=self.seed, part=processes.rank)
+        rank = context.processes.rank
+        vary = BatchVariation(settings, data.num_classes, seed=context.seed, part=rank)
         done = Fit(
             model=network,
-            learner=Student(network, compute, settings, vary, teacher and teacher.network),
-            average=average,
+            learner=Student(network, context.compute, settings, vary, teacher),
+            average=NetworkAverage(network, settings.ema_decay) if settings.ema_decay else None,
             evaluate=monitored,
             data=data,
             settings=settings,
-            checkpoint=checkpoint_file(self.folder),
-            log=self.folder,
+            context=context,
             inputs=inputs,
-            seed=self.seed,
-            compute=compute,
-            progress=progress,
-            processes=processes,
             optimizer=settings.optimizer,
             warmup_share=settings.warmup_share,
         ).run()
-        if average:
-            average.keep()
-        self._share_statistics(network)
+        self._share_statistics()
         test = evaluated("test")
-        record = RetrainRecord(
+        if context.processes.is_first:
+            save_checkpoint(network, context.folder / CHECKPOINT)
+        return RetrainRecord(
             architecture=self.architecture,
             method=settings.method,
             warm_start=settings.warm_start,
-            teacher=teacher.name if teacher else None,
+            teacher=self.teacher.name if self.teacher else None,
             epochs=done.epochs,
             accuracy_percent=evaluated("search-validation").percent,
             test_accuracy_percent=test.percent,
             test_accuracy_by_class_percent=test.percent_by_class(data.record.class_names),
             dataset=data.record,
-            compute=compute.name,
-            processes=processes.count,
+            compute=context.compute.name,
+            processes=context.processes.count,
             checkpoint=CHECKPOINT,
             seconds=done.seconds,
             environment=environment(),
         )
-        if processes.is_first:
-            save_checkpoint(network, self.folder / CHECKPOINT)
-            finish(self.folder, inputs, record)
-        return record
 
-    def _share_statistics(self, network: Network) -> None:
+    def _share_statistics(self) -> None:
         """Gives all processes the mean of the statistics that each gathered on its images."""
-        self.processes.average([b for b in network.buffers() if b.is_floating_point()])
+        statistics = [b for b in self.network.buffers() if b.is_floating_point()]
+        self.context.processes.average(statistics)
+
+
+def _check(settings: RetrainSettings, context: TrainingContext) -> None:
+    """Refuses what cannot be trained, before anything is written."""
+    if settings.sync_batch_norm:
+        context.check_sync_batch_norm("retrain")
+    count = context.processes.count
+    images = settings.batch_size // count // settings.accumulate
+    if images < 2 or (settings.mixes and images % 2):
+        raise UsageError(
+            f"{settings.batch_size} images a step are {images} at once in each of "
+            f"{count} processes; expected at least 2"
+            + (", and an even number to mix" if settings.mixes else ""),
+            hint="raise retrain.batch_size, or lower retrain.accumulate",
+        )
+
+
+def _start(
+    architecture: Architecture, settings: RetrainSettings, supernet: Supernet | None, seed: int
+) -> Network:
+    """The network as it is before the first step."""
+    if not settings.warm_start:
+        return build_network(architecture, seed=seed, dropout=settings.dropout)
+    return _given(supernet, "start from").subnet(architecture, dropout=settings.dropout)
+
+
+def _teacher(
+    architecture: Architecture,
+    settings: TeacherSettings | None,
+    data: ImageData,
+    supernet: Supernet | None,
+    scored: Sequence[Candidate],
+) -> TeacherNetwork | None:
+    if settings is None:
+        return None
+    if settings.source != HYPERNETWORK:
+        return timm_as_teacher(settings, data)
+    holds = _given(supernet, "be taught by")
+    return path_as_teacher(holds, larger_path(scored, architecture), data)
 
 
 def _given(supernet: Supernet | None, what: str) -> Supernet:

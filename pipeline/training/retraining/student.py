@@ -12,12 +12,9 @@ from torch import Tensor
 from pipeline.network.network import Network
 from pipeline.training.compute import Compute
 from pipeline.training.distillation import distillation_loss, label_loss
-from pipeline.training.learner import Stateless, Step
+from pipeline.training.learner import Stateless, TrainingStep
 from pipeline.training.retraining.batch_variation import BatchVariation
 from pipeline.training.settings import RetrainSettings
-
-# Maps images of shape (n, 3, r, r) to logits of shape (n, classes); in evaluation mode.
-Teacher = Callable[[Tensor], Tensor]
 
 
 @dataclass
@@ -32,16 +29,17 @@ class Student(Stateless):
         compute: Where, and in which precision.
         settings: How.
         vary: What each batch goes through first.
-        teacher: Its outputs decide a share of the loss; None: the labels alone decide.
+        teacher: Maps images to logits that decide a share of the loss; None: the labels alone
+            decide.
     """
 
     network: Network
     compute: Compute
     settings: RetrainSettings
     vary: BatchVariation
-    teacher: Teacher | None
+    teacher: Callable[[Tensor], Tensor] | None
 
-    def gradients(self, images: Tensor, labels: Tensor, step: Step) -> Tensor:
+    def gradients(self, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:
         """See `Learner`; a batch is computed in as many parts as the settings say."""
         images, labels = self.vary(images, labels, step.at)
         parts = self.settings.accumulate

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import ArchitectureError, DataError
-from pipeline.images.image_data import Batch, ImageData, sample_of
+from pipeline.images.image_data import Batch, ImageData
 from pipeline.network.supernet import Supernet
 from pipeline.space.architecture import Architecture
 from pipeline.training.scoring.prefix_cache import PassBatches, evaluate_together
@@ -139,8 +139,8 @@ class _Images:
 
 
 def _load(data: ImageData, settings: ScoreSettings, device: torch.device) -> _Images:
-    images, labels = sample_of(data, "search-validation", settings.images)
-    calibration, _ = sample_of(data, "train", settings.recalibration_images)
+    images, labels = data.labelled_sample("search-validation", settings.images)
+    calibration = data.sample("train", settings.recalibration_images)
     batches = PassBatches(
         # Of equal size, as each counts alike; and batch norm refuses a single last image.
         list(calibration.to(device).tensor_split(-(-len(calibration) // _BATCH))),

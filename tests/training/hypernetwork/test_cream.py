@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.images.datasets import open_dataset
+from pipeline.images.epoch import Epoch
 from pipeline.images.image_data import ImageData
 from pipeline.network.supernet import Supernet
 from pipeline.space.cost import architecture_cost
@@ -17,8 +18,8 @@ from pipeline.training.hypernetwork.board import Board, BoardEntry
 from pipeline.training.hypernetwork.cream import Cream
 from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
 from pipeline.training.hypernetwork.paths import Paths
-from pipeline.training.hypernetwork.teachers import Matching
-from pipeline.training.learner import Step
+from pipeline.training.hypernetwork.teacher_paths import Matching
+from pipeline.training.learner import TrainingStep
 from pipeline.training.processes import Processes
 from pipeline.training.settings import MatchingSettings, TeachingSettings
 
@@ -66,10 +67,10 @@ def a_cream(
 def a_round(cream: Cream, data: ImageData, first: int, steps: int = 4) -> list[float]:
     losses = []
     cream.begin_round(first, steps)
-    batches = data.train_batches(32, seed=0, epoch=0, start=first)
+    batches = data.train_batches(Epoch(32, seed=0, number=0, start=first))
     for at, (images, labels) in zip(range(first, first + steps), batches, strict=False):
         cream.supernet.zero_grad(set_to_none=True)
-        losses.append(float(cream.gradients(images, labels, Step(at, 0.01))))
+        losses.append(float(cream.gradients(images, labels, TrainingStep(at, 0.01))))
     cream.end_round()
     return losses
 
@@ -97,7 +98,7 @@ def test_the_first_round_learns_from_labels_and_fills_the_board(
     space: SearchSpace, digits: ImageData
 ):
     cream = a_cream(space, digits)
-    images, labels = next(iter(digits.train_batches(32, seed=0, epoch=0)))
+    images, labels = next(iter(digits.train_batches(Epoch(32, seed=0, number=0))))
     student = cream.paths.path_at(0)
     with torch.no_grad(), cream.compute.forward():
         expected = float(label_loss(cream.supernet(images, student), labels, 0.1))
@@ -116,7 +117,9 @@ def test_only_the_student_gets_gradients(space: SearchSpace, digits: ImageData):
     student = cream.paths.path_at(0)
     assert student != teacher
     cream.begin_round(0, 1)
-    cream.gradients(*next(iter(digits.train_batches(32, seed=0, epoch=0))), Step(0, 0.01))
+    cream.gradients(
+        *next(iter(digits.train_batches(Epoch(32, seed=0, number=0)))), TrainingStep(0, 0.01)
+    )
     trained = {id(p) for module in cream.supernet.path(student) for p in module.parameters()}
     with_gradient = {id(p) for p in cream.supernet.parameters() if p.grad is not None}
     assert with_gradient == trained
@@ -126,13 +129,13 @@ def test_the_loss_is_the_papers(space: SearchSpace, digits: ImageData):
     cream = a_cream(space, digits)
     teacher = on_the_board(cream, 100, 90)[0].architecture
     student = cream.paths.path_at(0)
-    images, labels = next(iter(digits.train_batches(32, seed=0, epoch=0)))
+    images, labels = next(iter(digits.train_batches(Epoch(32, seed=0, number=0))))
     with torch.no_grad(), cream.compute.forward():
         logits = cream.supernet(images, student)
         kd = distillation_loss(logits, cream.supernet(images, teacher), SETTINGS.temperature)
         expected = 0.5 * (0.5 * kd + 1.5 * label_loss(logits, labels, 0.1))
     cream.begin_round(0, 1)
-    assert float(cream.gradients(images, labels, Step(0, 0.01))) == pytest.approx(
+    assert float(cream.gradients(images, labels, TrainingStep(0, 0.01))) == pytest.approx(
         float(expected), rel=1e-5
     )
 
@@ -162,7 +165,7 @@ def test_a_look_ahead_leaves_the_weights_and_the_steps_gradients(
     space: SearchSpace, digits: ImageData
 ):
     """The network learns in step 1; what the student learns there is what it would learn anyway."""
-    batch = next(iter(digits.train_batches(32, seed=0, epoch=0)))
+    batch = next(iter(digits.train_batches(Epoch(32, seed=0, number=0))))
 
     def gradients(*, learns: bool) -> tuple[Cream, list[torch.Tensor]]:
         cream = a_cream(space, digits)
@@ -174,7 +177,7 @@ def test_a_look_ahead_leaves_the_weights_and_the_steps_gradients(
             )
         cream.begin_round(1, 1)
         before = [p.detach().clone() for p in cream.supernet.parameters()]
-        cream.gradients(*batch, Step(1, 0.01))
+        cream.gradients(*batch, TrainingStep(1, 0.01))
         assert all(
             torch.equal(was, now)
             for was, now in zip(before, cream.supernet.parameters(), strict=True)
@@ -240,10 +243,12 @@ def test_each_input_size_has_its_own_board(space: SearchSpace, digits: ImageData
         seed=0,
     )
     cream.begin_round(0, 6)
-    batches = digits.train_batches(32, seed=0, epoch=0, resolution_at=cream.paths.resolution_at)
+    batches = digits.train_batches(
+        Epoch(32, seed=0, number=0, resolution_at=cream.paths.resolution_at)
+    )
     for at, (images, labels) in zip(range(6), batches, strict=False):
         assert images.shape[-1] == cream.paths.resolution_at(at)
-        cream.gradients(images, labels, Step(at, 0.01))
+        cream.gradients(images, labels, TrainingStep(at, 0.01))
     cream.end_round()
     for resolution, board in cream.boards.items():
         assert board.entries

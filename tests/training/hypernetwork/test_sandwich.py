@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from pipeline.images.epoch import Epoch
 from pipeline.images.image_data import ImageData
 from pipeline.network.supernet import Supernet
 from pipeline.space.search_space import SearchSpace
@@ -11,7 +12,7 @@ from pipeline.training.distillation import distillation_loss, label_loss
 from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
 from pipeline.training.hypernetwork.paths import Paths
 from pipeline.training.hypernetwork.sandwich import Sandwich
-from pipeline.training.learner import Step
+from pipeline.training.learner import TrainingStep
 
 
 @pytest.mark.parametrize("limits", [PathLimits(), PathLimits(macs=3.2e6, macs_min=2.6e6)])
@@ -22,8 +23,8 @@ def test_three_paths_within_the_limits_learn(
     paths = Paths(PathSampler(space, 10, 0, limits), (32,), grown_at=0)
     compute = compute_here()
     sandwich = Sandwich(supernet, paths, compute, 0.1, lambda: None, temperature=2.0)
-    images, labels = next(iter(digits.train_batches(32, seed=0, epoch=0)))
-    loss = sandwich.gradients(images, labels, Step(0, 0.01))
+    images, labels = next(iter(digits.train_batches(Epoch(32, seed=0, number=0))))
+    loss = sandwich.gradients(images, labels, TrainingStep(0, 0.01))
     smallest, largest = paths.sampler.extremes(32)
     others = [smallest, paths.path_at(0)]
     with torch.no_grad(), compute.forward():
@@ -47,8 +48,8 @@ def test_a_space_of_one_network_trains_it_once(digits: ImageData, space: SearchS
     compute = compute_here()
     paths = Paths(PathSampler(only, 10, seed=0), (32,), grown_at=0)
     sandwich = Sandwich(supernet, paths, compute, 0.1, lambda: None, temperature=1.0)
-    images, labels = next(iter(digits.train_batches(32, seed=0, epoch=0)))
-    loss = sandwich.gradients(images, labels, Step(0, 0.01))
+    images, labels = next(iter(digits.train_batches(Epoch(32, seed=0, number=0))))
+    loss = sandwich.gradients(images, labels, TrainingStep(0, 0.01))
     with torch.no_grad(), compute.forward():
         expected = label_loss(supernet(images, paths.path_at(0)), labels, 0.1)
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)

@@ -1,5 +1,6 @@
 """The loss of a network trained on its own."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,19 +11,21 @@ from torch.nn import functional as F
 from pipeline.network.network import Network, build_network
 from pipeline.space.architecture import Architecture
 from pipeline.training.compute import Compute
-from pipeline.training.learner import Step
+from pipeline.training.learner import TrainingStep
 from pipeline.training.retraining.batch_variation import BatchVariation
-from pipeline.training.retraining.student import Student, Teacher
+from pipeline.training.retraining.student import Student
 from pipeline.training.settings import RetrainSettings
 
 IMAGES = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(8)
-STEP = Step(0, 0.1)
+STEP = TrainingStep(0, 0.1)
 SAID = torch.randn(8, 10, generator=torch.Generator().manual_seed(1))
 TAUGHT = {"teacher": {"weight": 0.3, "temperature": 2.0}}
 
 
-def learner(small: Architecture, said: Teacher | None = None, **settings: Any) -> Student:
+def learner(
+    small: Architecture, said: Callable[[Tensor], Tensor] | None = None, **settings: Any
+) -> Student:
     chosen = RetrainSettings(epochs=1, batch_size=8, **settings)
     network = build_network(small, seed=0).eval()  # so that parts of a batch do not differ
     vary = BatchVariation(chosen, 10, seed=0, part=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import timm
@@ -22,6 +23,19 @@ from pipeline.training.settings import TeacherSettings
 
 _RECALIBRATION_IMAGES = 1024
 _BATCH = 128
+
+
+@dataclass(frozen=True)
+class TeacherNetwork:
+    """Who teaches.
+
+    Attributes:
+        name: For people.
+        network: Maps the student's images to logits; in evaluation mode.
+    """
+
+    name: str
+    network: nn.Module
 
 
 def larger_path(candidates: Sequence[Candidate], student: Architecture) -> Architecture:
@@ -52,7 +66,9 @@ def larger_path(candidates: Sequence[Candidate], student: Architecture) -> Archi
     return max(larger, key=lambda it: it.accuracy_percent or 0.0).architecture
 
 
-def path_as_teacher(supernet: Supernet, architecture: Architecture, data: ImageData) -> nn.Module:
+def path_as_teacher(
+    supernet: Supernet, architecture: Architecture, data: ImageData
+) -> TeacherNetwork:
     """A path of the hypernetwork, its batch-norm statistics taken anew from training images.
 
     Args:
@@ -68,10 +84,11 @@ def path_as_teacher(supernet: Supernet, architecture: Architecture, data: ImageD
     # Of equal size, as each counts alike.
     parts = images.tensor_split(-(-len(images) // _BATCH))
     recalibrate_batch_norm(supernet, architecture, parts)
-    return supernet.subnet(architecture).eval()
+    network = supernet.subnet(architecture).eval()
+    return TeacherNetwork(f"hypernetwork, {architecture.short}", network)
 
 
-def timm_as_teacher(settings: TeacherSettings, data: ImageData) -> nn.Module:
+def timm_as_teacher(settings: TeacherSettings, data: ImageData) -> TeacherNetwork:
     """A network of timm that takes the student's images.
 
     Args:
@@ -93,7 +110,7 @@ def timm_as_teacher(settings: TeacherSettings, data: ImageData) -> nn.Module:
             hint="train it on these images and give the file: "
             f"--set 'retrain.teacher={{source: {settings.source}, weights: FILE}}'",
         )
-    return _Adapted(network, data)
+    return TeacherNetwork(settings.source, _Adapted(network, data))
 
 
 def _loaded(settings: TeacherSettings, num_classes: int) -> nn.Module:

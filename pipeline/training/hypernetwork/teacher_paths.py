@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.images.image_data import Batch, ImageData, sample_of
+from pipeline.images.image_data import Batch, ImageData
 from pipeline.images.randomness import generator_for
 from pipeline.network.supernet import Supernet
 from pipeline.space.architecture import Architecture
@@ -28,7 +28,7 @@ _ADAM = "adam/"
 
 
 @dataclass(frozen=True)
-class Teacher:
+class TeacherPath:
     """Who teaches a student.
 
     Attributes:
@@ -45,11 +45,11 @@ class Teacher:
 
 def most_accurate(
     students: Sequence[Architecture], board: Board, device: torch.device
-) -> list[Teacher | None]:
+) -> list[TeacherPath | None]:
     """The most accurate other path of the board teaches each student, with half the weight."""
     weight = torch.tensor(_HALF, device=device)
     chosen = [next(iter(board.teachers_of(student)), None) for student in students]
-    return [None if path is None else Teacher(path, weight) for path in chosen]
+    return [None if path is None else TeacherPath(path, weight) for path in chosen]
 
 
 @dataclass
@@ -99,13 +99,13 @@ class Matching:
         """
         held_out = {}
         for resolution, of_size in data.items():
-            images, labels = sample_of(of_size, "matching-validation", settings.images)
+            images, labels = of_size.labelled_sample("matching-validation", settings.images)
             held_out[resolution] = (images.to(compute.device), labels.to(compute.device))
         network = MatchingNetwork(settings.probes, supernet.num_classes).to(compute.device)
         optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
         return cls(supernet, compute, processes, settings, held_out, network, optimizer, seed)
 
-    def choose(self, students: Sequence[Architecture], board: Board) -> list[Teacher | None]:
+    def choose(self, students: Sequence[Architecture], board: Board) -> list[TeacherPath | None]:
         """A teacher for each student, None where the board has no other path.
 
         The outputs of all students and teachers for the probes are computed in one pass that
@@ -125,14 +125,14 @@ class Matching:
             weights = self.processes.from_first(self.network(differences))
         # The only place where the device is waited for.
         on_cpu = weights.cpu()
-        chosen: list[Teacher | None] = []
+        chosen: list[TeacherPath | None] = []
         for row, student in enumerate(students):
             others = [i for i, path in enumerate(candidates) if path != student]
             best = max(others, key=lambda i: float(on_cpu[row, i]), default=None)
             chosen.append(
                 None
                 if best is None
-                else Teacher(candidates[best], weights[row, best], differences[row, best])
+                else TeacherPath(candidates[best], weights[row, best], differences[row, best])
             )
         return chosen
 
@@ -143,7 +143,7 @@ class Matching:
     def learn(
         self,
         student: Architecture,
-        teacher: Teacher,
+        teacher: TeacherPath,
         on_labels: Tensor,
         on_teacher: Tensor,
         *,

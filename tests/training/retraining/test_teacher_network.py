@@ -8,11 +8,15 @@ import timm
 import torch
 
 from pipeline.errors import CheckpointError, DataError, StageError, UnknownNameError
-from pipeline.images.image_data import ImageData, sample_of
+from pipeline.images.image_data import ImageData
 from pipeline.network.supernet import Supernet
 from pipeline.space.architecture import Architecture
 from pipeline.space.search_space import SearchSpace
-from pipeline.training.retraining.teacher import larger_path, path_as_teacher, timm_as_teacher
+from pipeline.training.retraining.teacher_network import (
+    larger_path,
+    path_as_teacher,
+    timm_as_teacher,
+)
 from pipeline.training.settings import TeacherSettings
 from tests.training.hypernetwork.scored_paths import scored
 
@@ -46,7 +50,9 @@ def test_a_path_teaches_with_statistics_of_its_own(
     space: SearchSpace, small: Architecture, digits: ImageData
 ):
     """Statistics gathered over many paths fit none of them."""
-    teacher = path_as_teacher(Supernet(space, 10, seed=0), small, digits)
+    taught = path_as_teacher(Supernet(space, 10, seed=0), small, digits)
+    assert taught.name == f"hypernetwork, {small.short}"
+    teacher = taught.network
     assert not teacher.training
     first = teacher.get_submodule("bn1")
     assert not torch.allclose(first.running_mean, torch.zeros_like(first.running_mean))
@@ -61,8 +67,8 @@ def test_a_network_of_timm_sees_images_at_its_own_size_and_scale(digits: ImageDa
     network = timm.create_model(NAME, num_classes=10).eval()
     torch.save(network.state_dict(), tmp_path / "weights.pth")
     settings = TeacherSettings(source=NAME, weights=str(tmp_path / "weights.pth"))
-    teacher = timm_as_teacher(settings, digits)
-    images, _ = sample_of(digits, "train", 4)
+    teacher = timm_as_teacher(settings, digits).network
+    images = digits.sample("train", 4)
     how = digits.record.preprocessing
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (how.mean, how.std))
     pixels = images * std + mean
