@@ -149,4 +149,4 @@ def _in_memory(gray: _Gray, resolution: int, splitting: Splitting) -> InMemoryIm
             std=(gray.std,) * 3,
         ),
     )
-    return InMemoryImages(splits, record, gray.augmentation)
+    return InMemoryImages(record=record, splits=splits, augmentation=gray.augmentation)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Literal, NamedTuple, Protocol, get_args
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Self, get_args
 
 import numpy as np
 import torch
@@ -11,12 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.errors import DataError
-from pipeline.images.epoch_steps import Part, ResolutionAt
+from pipeline.images.epoch import Epoch, Step, num_steps
 from pipeline.records.dataset import DatasetRecord, Preprocessing
+from pipeline.space.search_space import check_resolution
 
 Split = Literal["train", "matching-validation", "search-validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Batch = tuple[Tensor, Tensor]
+
+_CPU = torch.device("cpu")
+_SAMPLED_AT_ONCE = 128
 
 
 class Original(NamedTuple):
@@ -31,24 +37,32 @@ class Original(NamedTuple):
     label: int
 
 
-class ImageData(Protocol):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageData(ABC):
     """A data set in four disjoint splits.
 
     Images are float32 of shape (n, 3, r, r) in channels-last layout, preprocessed as the record
     says; labels are int64 of shape (n,). `train` is trained on, and gives batch-norm and
     quantization statistics; the matching network learns from `matching-validation`, which is empty
     unless it was asked for; every choice is made on `search-validation`; `test` is reported only.
+
+    Attributes:
+        record: Which images these are.
+        device: Where batches are given.
+        rand_augment: timm's description of the RandAugment that training images go through; None
+            for none.
     """
 
-    @property
-    def record(self) -> DatasetRecord:
-        """Which images these are."""
+    record: DatasetRecord
+    device: torch.device = _CPU
+    rand_augment: str | None = None
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
+        return len(self.record.class_names)
 
-    def at(self, resolution: int) -> ImageData:
+    def at(self, resolution: int) -> Self:
         """The same images in the same splits, preprocessed at another size; nothing is copied.
 
         Args:
@@ -57,51 +71,36 @@ class ImageData(Protocol):
         Raises:
             ArchitectureError: The spaces are not defined at that size.
         """
+        check_resolution(resolution)
+        preprocessing = sized(self.record.preprocessing, resolution)
+        return replace(self, record=self.record.model_copy(update={"preprocessing": preprocessing}))
 
-    def to(self, device: torch.device | str) -> ImageData:
+    def to(self, device: torch.device | str) -> Self:
         """The same images, given as tensors on a device.
 
         Images that are in memory are kept and preprocessed on it; others are moved to it a batch at
         a time. The order and the augmentation do not depend on it: a GPU gives what a CPU gives, up
         to float32 rounding.
         """
+        return replace(self, device=torch.device(device))
 
-    def varied(self, rand_augment: str) -> ImageData:
+    def varied(self, rand_augment: str) -> Self:
         """The same images, with RandAugment on those that are trained on.
 
         Args:
             rand_augment: timm's description, e.g. `rand-m9-mstd0.5`.
         """
+        return replace(self, rand_augment=rand_augment)
 
     def num_train_batches(self, batch_size: int) -> int:
         """Batches of one epoch, all processes together; an incomplete last one is dropped."""
+        return num_steps(self.record, batch_size)
 
-    def train_batches(
-        self,
-        batch_size: int,
-        *,
-        seed: int,
-        epoch: int,
-        start: int = 0,
-        part: Part = (0, 1),
-        resolution_at: ResolutionAt | None = None,
-    ) -> Iterator[Batch]:
-        """One epoch of augmented training images, the same for the same seed and epoch.
+    def train_batches(self, epoch: Epoch) -> Iterator[Batch]:
+        """An epoch's augmented training images, the same for the same seed and number.
 
         What a step gives depends neither on `start` nor, at the data's own resolution, on
         `resolution_at`; joined, the parts of all processes are the batch that one would be given.
-
-        Args:
-            batch_size: Images of a step, all processes together.
-            seed: Of the order and the augmentation.
-            epoch: Place in the run, from 0.
-            start: First step to give, where a run goes on within an epoch; nothing is given if it
-                is the number of steps.
-            part: This process's place from 0 and the number of processes, which divides
-                `batch_size`. Of each batch it is given rows place × batch_size / number to
-                (place + 1) × batch_size / number.
-            resolution_at: Input size of each step, with the same crops and mirroring at any size;
-                None for the data's own.
 
         Raises:
             UsageError: `start` or `part` is out of range, or the processes cannot share a batch.
@@ -109,7 +108,13 @@ class ImageData(Protocol):
             DataError: An image cannot be read, or several processes are to share fewer images than
                 a batch.
         """
+        return self._train_batches(epoch, epoch.steps(self.record))
 
+    @abstractmethod
+    def _train_batches(self, epoch: Epoch, steps: list[Step]) -> Iterator[Batch]:
+        """The batches of these steps."""
+
+    @abstractmethod
     def batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """All images of a split once, in a fixed shuffled order, without augmentation.
 
@@ -117,13 +122,33 @@ class ImageData(Protocol):
             DataError: An image cannot be read.
         """
 
-    def sample(self, split: Split, n: int) -> Tensor:
-        """The first `n` images of `batches`, or all where there are fewer; (n, 3, r, r).
+    def labelled_sample(self, split: Split, n: int) -> Batch:
+        """The first `n` images of `batches` with their labels, or all where there are fewer.
 
         Raises:
             DataError: The split is empty, or an image cannot be read.
         """
+        images, labels = [], []
+        missing = n
+        for some, of in self.batches(split, min(_SAMPLED_AT_ONCE, n)):
+            images.append(some[:missing])
+            labels.append(of[:missing])
+            missing -= len(images[-1])
+            if missing <= 0:
+                break
+        if not images:
+            raise DataError(
+                f"{self.record.name}: there are no images in {split}",
+                hint="matching-validation holds only as many as matching_images asks for",
+            )
+        layout = torch.channels_last
+        return torch.cat(images).contiguous(memory_format=layout), torch.cat(labels)
 
+    def sample(self, split: Split, n: int) -> Tensor:
+        """The images of `labelled_sample`; (n, 3, r, r)."""
+        return self.labelled_sample(split, n)[0]
+
+    @abstractmethod
     def originals(self, split: Split, n: int) -> list[Original]:
         """The first `n` images of `batches(split, n)` before preprocessing, or all there are.
 
@@ -132,27 +157,9 @@ class ImageData(Protocol):
         """
 
 
-def sample_of(data: ImageData, split: Split, n: int, *, batch_size: int = 128) -> Batch:
-    """The first `n` images of a split with their labels, or all where there are fewer.
-
-    Raises:
-        DataError: The split is empty, or an image cannot be read.
-    """
-    images, labels = [], []
-    missing = n
-    for some, of in data.batches(split, min(batch_size, n)):
-        images.append(some[:missing])
-        labels.append(of[:missing])
-        missing -= len(images[-1])
-        if missing <= 0:
-            break
-    if not images:
-        raise DataError(
-            f"{data.record.name}: there are no images in {split}",
-            hint="matching-validation holds only as many as matching_images asks for",
-        )
-    layout = torch.channels_last
-    return torch.cat(images).contiguous(memory_format=layout), torch.cat(labels)
+def sized(how: Preprocessing, resolution: int) -> Preprocessing:
+    """The same preprocessing to another size in pixels."""
+    return how.model_copy(update={"resolution": resolution})
 
 
 def standardized(images: Tensor, how: Preprocessing) -> Tensor:

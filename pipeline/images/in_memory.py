@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.images.epoch_steps import (
-    Part,
-    ResolutionAt,
-    Step,
-    num_batches,
-    record_at,
-    sized,
-    steps_of,
-)
-from pipeline.images.image_data import Batch, Original, Split, sample_of, standardized
+from pipeline.images.epoch import Epoch, Step
+from pipeline.images.image_data import Batch, ImageData, Original, Split, sized, standardized
 from pipeline.images.rand_augment import rand_augmented_gray
 from pipeline.images.randomness import generator_for
-from pipeline.records.dataset import DatasetRecord, Preprocessing
+from pipeline.records.dataset import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -31,12 +24,10 @@ class Augmentation:
     Attributes:
         crop_padding: Pixels an image may be shifted by, at the size it is stored in.
         flip: Whether half the images are mirrored left to right.
-        rand_augment: timm's description of RandAugment; None for none.
     """
 
     crop_padding: int
     flip: bool
-    rand_augment: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,90 +58,51 @@ class GrayImages:
         return GrayImages(F.pad(self.pixels, (pad, pad, pad, pad)), self.labels)
 
 
-class InMemoryImages:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class InMemoryImages(ImageData):
     """Small gray images, kept as bytes and preprocessed a batch at a time.
 
-    Args:
-        splits: The images of each split on one device, padded as the record says, in the order
+    Attributes:
+        splits: The images of each split on the device, padded as the record says, in the order
             `batches` gives them.
-        record: What they are, with the preprocessing to apply.
         augmentation: How training images are varied.
     """
 
-    def __init__(
-        self,
-        splits: Mapping[Split, GrayImages],
-        record: DatasetRecord,
-        augmentation: Augmentation,
-    ) -> None:
-        self.record = record
-        self.num_classes = len(record.class_names)
-        self._augmentation = augmentation
-        self._splits = splits
+    splits: Mapping[Split, GrayImages]
+    augmentation: Augmentation
 
-    def at(self, resolution: int) -> InMemoryImages:
+    def to(self, device: torch.device | str) -> Self:
         """See `ImageData`."""
-        return InMemoryImages(self._splits, record_at(self.record, resolution), self._augmentation)
+        splits = {split: images.to(device) for split, images in self.splits.items()}
+        return replace(super().to(device), splits=splits)
 
-    def to(self, device: torch.device | str) -> InMemoryImages:
-        """See `ImageData`."""
-        splits = {split: images.to(device) for split, images in self._splits.items()}
-        return InMemoryImages(splits, self.record, self._augmentation)
+    def _train_batches(self, epoch: Epoch, steps: list[Step]) -> Iterator[Batch]:
+        order = epoch.order(len(self.splits["train"]))
+        return (self._train_batch(order[step.batch], step, epoch) for step in steps)
 
-    def varied(self, rand_augment: str) -> InMemoryImages:
-        """See `ImageData`."""
-        augmentation = replace(self._augmentation, rand_augment=rand_augment)
-        return InMemoryImages(self._splits, self.record, augmentation)
-
-    def num_train_batches(self, batch_size: int) -> int:
-        """See `ImageData`."""
-        return num_batches(self.record, batch_size)
-
-    def train_batches(
-        self,
-        batch_size: int,
-        *,
-        seed: int,
-        epoch: int,
-        start: int = 0,
-        part: Part = (0, 1),
-        resolution_at: ResolutionAt | None = None,
-    ) -> Iterator[Batch]:
-        """See `ImageData`; what is not given is not touched."""
-        steps = steps_of(
-            self.record, batch_size, start=start, part=part, resolution_at=resolution_at
-        )
-        images = len(self._splits["train"])
-        order = torch.randperm(images, generator=generator_for(seed, "order", epoch))
-        return (self._train_batch(order[step.batch], step, seed, epoch) for step in steps)
-
-    def _train_batch(self, indices: Tensor, step: Step, seed: int, epoch: int) -> Batch:
-        train = self._splits["train"]
-        generator = generator_for(seed, "augmentation", epoch, step.number)
+    def _train_batch(self, indices: Tensor, step: Step, epoch: Epoch) -> Batch:
+        train, place = self.splits["train"], (epoch.number, step.number)
+        generator = generator_for(epoch.seed, "augmentation", *place)
         shape = (len(indices), *train.pixels.shape[1:])
-        views = random_views(shape, self._augmentation, generator)
+        views = random_views(shape, self.augmentation, generator)
         batch = train[indices[step.share]]
         pixels = views[step.share].of(batch.pixels)
-        if self._augmentation.rand_augment:
-            place = (seed, "rand augment", epoch, step.number, step.share.start)
-            pixels = rand_augmented_gray(pixels, self._augmentation.rand_augment, *place)
+        if self.rand_augment:
+            share = (epoch.seed, "rand augment", *place, step.share.start)
+            pixels = rand_augmented_gray(pixels, self.rand_augment, *share)
         return preprocess(pixels, sized(self.record.preprocessing, step.resolution)), batch.labels
 
     def batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """See `ImageData`."""
-        images = self._splits[split]
+        images = self.splits[split]
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
             inputs = preprocess(images.pixels[part], self.record.preprocessing)
             yield inputs, images.labels[part]
 
-    def sample(self, split: Split, n: int) -> Tensor:
-        """See `ImageData`."""
-        return sample_of(self, split, n)[0]
-
     def originals(self, split: Split, n: int) -> list[Original]:
         """See `ImageData`; gray, without the padding they are kept with."""
-        images, pad = self._splits[split], self.record.preprocessing.pad
+        images, pad = self.splits[split], self.record.preprocessing.pad
         height, width = (side - pad for side in images.pixels.shape[1:])
         shown = images.pixels[:n, pad:height, pad:width].cpu().numpy()
         return [

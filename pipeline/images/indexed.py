@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,12 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.device.target import usable_cores
 from pipeline.errors import DataError, PipelineError
-from pipeline.images.epoch_steps import Part, ResolutionAt, num_batches, record_at, steps_of
-from pipeline.images.image_data import Batch, Original, Split, sample_of
+from pipeline.images.epoch import Epoch, Step
+from pipeline.images.image_data import Batch, ImageData, Original, Split
 from pipeline.images.photo import Pixels, read_photo, to_inputs, to_pixels, to_varied_pixels
-from pipeline.images.randomness import generator_for, seed_for
+from pipeline.images.randomness import seed_for
 from pipeline.images.splits import Indices
-from pipeline.records.dataset import DatasetRecord
 
 # Fewer images are read before worker processes have started.
 _WORTH_WORKERS = 4096
@@ -51,88 +51,41 @@ class _Job(NamedTuple):
     seed: int | None
 
 
-class IndexedImages:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IndexedImages(ImageData):
     """Images that are read from disk when a batch needs them.
 
-    Args:
+    Attributes:
         splits: The images of each split.
-        record: What they are.
-        device: Where batches are given.
-        rand_augment: timm's description of what training images go through; None for nothing.
     """
 
-    def __init__(
-        self,
-        splits: dict[Split, ImagesByIndex],
-        record: DatasetRecord,
-        device: torch.device | str = "cpu",
-        rand_augment: str | None = None,
-    ) -> None:
-        self.record = record
-        self.num_classes = len(record.class_names)
-        self._splits = splits
-        self._device = torch.device(device)
-        self._rand_augment = rand_augment
+    splits: Mapping[Split, ImagesByIndex]
 
-    def at(self, resolution: int) -> IndexedImages:
-        """See `ImageData`."""
-        record = record_at(self.record, resolution)
-        return IndexedImages(self._splits, record, self._device, self._rand_augment)
-
-    def to(self, device: torch.device | str) -> IndexedImages:
-        """See `ImageData`."""
-        return IndexedImages(self._splits, self.record, device, self._rand_augment)
-
-    def varied(self, rand_augment: str) -> IndexedImages:
-        """See `ImageData`."""
-        return IndexedImages(self._splits, self.record, self._device, rand_augment)
-
-    def num_train_batches(self, batch_size: int) -> int:
-        """See `ImageData`."""
-        return num_batches(self.record, batch_size)
-
-    def train_batches(
-        self,
-        batch_size: int,
-        *,
-        seed: int,
-        epoch: int,
-        start: int = 0,
-        part: Part = (0, 1),
-        resolution_at: ResolutionAt | None = None,
-    ) -> Iterator[Batch]:
-        """See `ImageData`; what is not given is not read."""
-        steps = steps_of(
-            self.record, batch_size, start=start, part=part, resolution_at=resolution_at
-        )
-        indices = self._splits["train"].indices
-        order = torch.randperm(len(indices), generator=generator_for(seed, "order", epoch)).numpy()
+    def _train_batches(self, epoch: Epoch, steps: list[Step]) -> Iterator[Batch]:
+        indices, (_, processes) = self.splits["train"].indices, epoch.part
+        order = epoch.order(len(indices)).numpy()
         jobs = (
             [
-                _Job(int(i), step.resolution, seed_for(seed, "augmentation", epoch, int(i)))
-                for i in indices[order[step.batch][step.share]]
+                _Job(i, step.resolution, seed_for(epoch.seed, "augmentation", epoch.number, i))
+                for i in indices[order[step.batch][step.share]].tolist()
             ]
             for step in steps
         )
-        images = len(steps) * batch_size // part[1]
-        return self._read("train", jobs, images, processes=part[1])
+        images = len(steps) * epoch.batch_size // processes
+        return self._read("train", jobs, images, processes)
 
     def batches(self, split: Split, batch_size: int) -> Iterator[Batch]:
         """See `ImageData`."""
-        indices, resolution = self._splits[split].indices, self.record.preprocessing.resolution
+        indices, resolution = self.splits[split].indices, self.record.preprocessing.resolution
         jobs = (
             [_Job(int(index), resolution, None) for index in indices[first : first + batch_size]]
             for first in range(0, len(indices), batch_size)
         )
         return self._read(split, jobs, len(indices))
 
-    def sample(self, split: Split, n: int) -> Tensor:
-        """See `ImageData`."""
-        return sample_of(self, split, n)[0]
-
     def originals(self, split: Split, n: int) -> list[Original]:
         """See `ImageData`."""
-        reader, indices = self._splits[split]
+        reader, indices = self.splits[split]
         found = (_photo(reader, int(index)) for index in indices[:n])
         return [Original(np.array(photo), label) for photo, label in found]
 
@@ -142,17 +95,17 @@ class IndexedImages:
         # Processes that share batches share the machine's cores as well.
         workers = max(1, usable_cores() // processes) if images >= _WORTH_WORKERS else 0
         loader: Iterable[_Decoded | PipelineError] = DataLoader(
-            _Decoder(self._splits[split].reader, self._rand_augment),
+            _Decoder(self.splits[split].reader, self.rand_augment),
             batch_sampler=batches,
             collate_fn=_unchanged,
             num_workers=workers,
-            pin_memory=self._device.type == "cuda",
+            pin_memory=self.device.type == "cuda",
         )
         for batch in loader:
             if isinstance(batch, PipelineError):
                 raise batch
-            pixels = batch.pixels.to(self._device, non_blocking=True)
-            labels = batch.labels.to(self._device, non_blocking=True)
+            pixels = batch.pixels.to(self.device, non_blocking=True)
+            labels = batch.labels.to(self.device, non_blocking=True)
             yield to_inputs(pixels, self.record.preprocessing), labels
 
 

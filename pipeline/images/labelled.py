@@ -104,7 +104,7 @@ def split_images(found: Found, name: str, resolution: int, splitting: Splitting)
         "search-validation": ImagesByIndex(reader, validation),
         "test": test,
     }
-    return IndexedImages(splits, record)
+    return IndexedImages(record=record, splits=splits)
 
 
 def _check_enough(found: Found, name: str) -> None:

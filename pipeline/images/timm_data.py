@@ -14,7 +14,7 @@ from pipeline.images.folder_data import TEST_FOLDERS, find_in_folder
 from pipeline.images.image_data import ImageData
 from pipeline.images.labelled import Found, Labelled, split_images
 from pipeline.images.splits import Splitting
-from pipeline.images.streamed import open_webdataset
+from pipeline.images.webdataset import open_webdataset
 from pipeline.work.progress import ProgressFactory
 
 _HUGGING_FACE = "hfds/"

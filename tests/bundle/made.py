@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pipeline.files.whole import read_record, write_record
+from pipeline.images.epoch import Epoch
 from pipeline.network.network import Network, build_network, save_checkpoint
 from pipeline.recipe.data import open_data
 from pipeline.recipe.recipe import Recipe
@@ -69,7 +70,7 @@ def trained(recipe: Recipe, built: Architecture, *, epochs: int) -> Network:
     network = build_network(built, seed=0).train()
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     for epoch in range(epochs):
-        for images, labels in open_data(recipe).train_batches(64, seed=0, epoch=epoch):
+        for images, labels in open_data(recipe).train_batches(Epoch(64, seed=0, number=epoch)):
             loss = torch.nn.functional.cross_entropy(network(images), labels)
             optimizer.zero_grad()
             loss.backward()

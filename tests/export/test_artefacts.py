@@ -14,6 +14,7 @@ from pipeline.export.artefacts import check_accuracy, describe_files, write_file
 from pipeline.export.precision import Images, make_file
 from pipeline.files.whole import digest_of_file, write_record
 from pipeline.images.datasets import open_dataset
+from pipeline.images.epoch import Epoch
 from pipeline.images.image_data import ImageData
 from pipeline.network.network import Network, build_network, save_checkpoint
 from pipeline.recipe.recipe import Recipe
@@ -49,7 +50,7 @@ def network(data: ImageData) -> Network:
     network = build_network(ARCHITECTURE, seed=0).train()
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     for epoch in range(12):
-        for images, labels in data.train_batches(64, seed=0, epoch=epoch):
+        for images, labels in data.train_batches(Epoch(64, seed=0, number=epoch)):
             loss = torch.nn.functional.cross_entropy(network(images), labels)
             optimizer.zero_grad()
             loss.backward()

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from pipeline.errors import ArchitectureError, DataError, PipelineError, UsageError
 from pipeline.images.datasets import open_dataset
+from pipeline.images.epoch import Epoch
 from pipeline.images.image_data import SPLITS, ImageData
 from pipeline.images.in_memory import Augmentation, preprocess, random_views
 from pipeline.images.randomness import generator_for
@@ -64,31 +65,31 @@ def test_preprocessing_is_what_the_record_says(resolution: int):
 
 
 def test_training_batches_depend_on_seed_and_epoch_only(digits: ImageData):
-    once = list(digits.train_batches(64, seed=3, epoch=1))
-    again = list(digits.train_batches(64, seed=3, epoch=1))
+    once = list(digits.train_batches(Epoch(64, seed=3, number=1)))
+    again = list(digits.train_batches(Epoch(64, seed=3, number=1)))
     assert len(once) == digits.num_train_batches(64) == 5
     for (images, labels), (same, of) in zip(once, again, strict=True):
         assert torch.equal(images, same)
         assert torch.equal(labels, of)
     for seed, epoch in ((3, 2), (4, 1)):
-        other = next(iter(digits.train_batches(64, seed=seed, epoch=epoch)))
+        other = next(iter(digits.train_batches(Epoch(64, seed=seed, number=epoch))))
         assert not torch.equal(once[0][0], other[0])
 
 
 def test_an_epoch_shows_every_class_as_often_as_there_are_images(digits: ImageData):
-    labels = torch.cat([of for _, of in digits.train_batches(64, seed=0, epoch=0)])
+    labels = torch.cat([of for _, of in digits.train_batches(Epoch(64, seed=0, number=0))])
     shown = torch.cat([of for _, of in digits.batches("train", 100)])
     assert torch.equal(labels.bincount(), shown.bincount())
 
 
 def test_a_batch_larger_than_the_data_holds_all_of_it(digits: ImageData):
-    ((images, _),) = digits.train_batches(1000, seed=0, epoch=0)
+    ((images, _),) = digits.train_batches(Epoch(1000, seed=0, number=0))
     assert len(images) == digits.record.num_train
 
 
 def test_an_epoch_is_the_one_it_always_was(digits: ImageData, digest: Callable[..., str]):
     # Fourfold enlargement of bytes is exact in float32: the digest is the same on every CPU.
-    assert digest(digits.train_batches(64, seed=3, epoch=1)) == (
+    assert digest(digits.train_batches(Epoch(64, seed=3, number=1))) == (
         "e5433f3e5116d6529bf2c09c5eb81aa274804232be6adf65f60fdba2479681ba"
     )
     assert digest(digits.batches("search-validation", 50)) == (
@@ -109,8 +110,10 @@ def test_a_step_is_the_same_from_any_start_in_any_parts(
     size = count * rows
     steps = digits.num_train_batches(size)
     start = min(start, steps)
-    plain = list(digits.train_batches(size, seed=1, epoch=2))
-    whole = list(digits.train_batches(size, seed=1, epoch=2, resolution_at=lambda s: sizes[s]))
+    plain = list(digits.train_batches(Epoch(size, seed=1, number=2)))
+    whole = list(
+        digits.train_batches(Epoch(size, seed=1, number=2, resolution_at=lambda s: sizes[s]))
+    )
     assert len(plain) == len(whole) == steps
     for step, (images, labels) in enumerate(whole):
         assert images.shape == (size, 3, sizes[step], sizes[step])
@@ -119,12 +122,14 @@ def test_a_step_is_the_same_from_any_start_in_any_parts(
     parts = [
         list(
             digits.train_batches(
-                size,
-                seed=1,
-                epoch=2,
-                start=start,
-                part=(index, count),
-                resolution_at=lambda s: sizes[s],
+                Epoch(
+                    size,
+                    seed=1,
+                    number=2,
+                    start=start,
+                    part=(index, count),
+                    resolution_at=lambda s: sizes[s],
+                )
             )
         )
         for index in range(count)
@@ -156,7 +161,7 @@ def test_what_cannot_be_given_is_told_before_anything_is(
     digits: ImageData, arguments: dict, error: type[PipelineError], message: str
 ):
     with pytest.raises(error, match=message):
-        digits.train_batches(**{"batch_size": 64, "seed": 0, "epoch": 0, **arguments})
+        digits.train_batches(Epoch(**{"batch_size": 64, "seed": 0, "number": 0, **arguments}))
 
 
 def test_at_another_size_it_is_as_if_opened_there(matched: ImageData):
@@ -167,9 +172,9 @@ def test_at_another_size_it_is_as_if_opened_there(matched: ImageData):
     for split in SPLITS:
         assert torch.equal(large.sample(split, 100), opened.sample(split, 100))
     steps = zip(
-        large.train_batches(64, seed=0, epoch=0),
-        opened.train_batches(64, seed=0, epoch=0),
-        matched.train_batches(64, seed=0, epoch=0, resolution_at=lambda _: 64),
+        large.train_batches(Epoch(64, seed=0, number=0)),
+        opened.train_batches(Epoch(64, seed=0, number=0)),
+        matched.train_batches(Epoch(64, seed=0, number=0, resolution_at=lambda _: 64)),
         strict=True,
     )
     for (one, _), (other, _), (third, _) in steps:
@@ -183,14 +188,14 @@ def test_on_a_device_everything_is_made_there(matched: ImageData, digest: Callab
     there = matched.to("cpu")
     for split in SPLITS:
         assert digest(there.batches(split, 50)) == digest(matched.batches(split, 50))
-    assert digest(there.train_batches(64, seed=0, epoch=0)) == digest(
-        matched.train_batches(64, seed=0, epoch=0)
+    assert digest(there.train_batches(Epoch(64, seed=0, number=0))) == digest(
+        matched.train_batches(Epoch(64, seed=0, number=0))
     )
     # Tensors on `meta` hold no numbers, and refuse to be combined with tensors of a CPU.
     nowhere = matched.to("meta").at(64)
     for split in SPLITS:
         assert nowhere.sample(split, 7).device.type == "meta"
-    for images, labels in nowhere.train_batches(64, seed=0, epoch=0, part=(1, 2)):
+    for images, labels in nowhere.train_batches(Epoch(64, seed=0, number=0, part=(1, 2))):
         assert images.device.type == labels.device.type == "meta"
         assert images.shape == (32, 3, 64, 64)
         assert images.is_contiguous(memory_format=torch.channels_last)

@@ -14,7 +14,7 @@ from pipeline.errors import DataError
 from pipeline.files.cache_folder import CACHE_VARIABLE
 from pipeline.images import streamed as streamed_images
 from pipeline.images.datasets import open_dataset
-from pipeline.images.image_data import ImageData, Original, sample_of
+from pipeline.images.image_data import ImageData, Original
 from pipeline.images.in_memory import preprocess
 from pipeline.images.photo import to_inputs, to_pixels
 
@@ -28,7 +28,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def check_photographs(data: ImageData, found: list[Original], n: int) -> None:
     """Preprocessed as training does, they are the first images of the test split."""
-    images, labels = sample_of(data, "test", n)
+    images, labels = data.labelled_sample("test", n)
     assert len(found) == len(labels)
     assert [it.label for it in found] == labels.tolist()
     how = data.record.preprocessing

@@ -16,6 +16,7 @@ from pipeline.files.cache_folder import CACHE_VARIABLE
 from pipeline.images import indexed as indexed_images
 from pipeline.images import streamed as streamed_images
 from pipeline.images.datasets import open_dataset
+from pipeline.images.epoch import Epoch
 from pipeline.images.image_data import SPLITS, ImageData
 from pipeline.images.photo import read_photo, to_varied_pixels
 
@@ -38,7 +39,7 @@ def _open(root: Path | str, **changes) -> ImageData:
 def _parts(data: ImageData, size: int, count: int, **arguments) -> list[tuple[torch.Tensor, ...]]:
     """Batches joined from what `count` processes are given of them."""
     given = [
-        data.train_batches(size, seed=1, epoch=2, part=(index, count), **arguments)
+        data.train_batches(Epoch(size, seed=1, number=2, part=(index, count), **arguments))
         for index in range(count)
     ]
     return [
@@ -99,9 +100,9 @@ def test_which_images_are_test_does_not_depend_on_the_seed(image_folder: Maker):
 
 def test_training_batches_depend_on_seed_and_epoch_only(image_folder: Maker):
     data = _open(image_folder({"train": TWO}))
-    once = list(data.train_batches(8, seed=1, epoch=2))
-    again = list(data.train_batches(8, seed=1, epoch=2))
-    other = list(data.train_batches(8, seed=1, epoch=3))
+    once = list(data.train_batches(Epoch(8, seed=1, number=2)))
+    again = list(data.train_batches(Epoch(8, seed=1, number=2)))
+    other = list(data.train_batches(Epoch(8, seed=1, number=3)))
     assert len(once) == data.num_train_batches(8)
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(once, again, strict=True))
     assert not torch.equal(once[0][0], other[0][0])
@@ -109,9 +110,9 @@ def test_training_batches_depend_on_seed_and_epoch_only(image_folder: Maker):
 
 def test_worker_processes_change_nothing(image_folder: Maker, monkeypatch: pytest.MonkeyPatch):
     data = _open(image_folder({"train": TWO}))
-    alone = list(data.train_batches(8, seed=1, epoch=2))
+    alone = list(data.train_batches(Epoch(8, seed=1, number=2)))
     monkeypatch.setattr(indexed_images, "_WORTH_WORKERS", 1)
-    together = list(data.train_batches(8, seed=1, epoch=2))
+    together = list(data.train_batches(Epoch(8, seed=1, number=2)))
     _assert_same(alone, together)
     of_two = _parts(data, 8, 2, start=3, resolution_at=lambda step: 32 if step % 2 else 64)
     _assert_same(of_two[::2], alone[3::2])
@@ -119,7 +120,7 @@ def test_worker_processes_change_nothing(image_folder: Maker, monkeypatch: pytes
 
 def test_an_epoch_is_the_one_it_always_was(image_folder: Maker, digest: Callable[..., str]):
     data = _open(image_folder({"train": TWO, "val": {"cat": 4, "dog": 4}}))
-    assert digest(data.train_batches(8, seed=3, epoch=1)) == (
+    assert digest(data.train_batches(Epoch(8, seed=3, number=1))) == (
         "6ce609270fb9684892c11e5fa0ba13b60900f8d6df00542a3152a76dd67c6104"
     )
     assert digest(data.batches("search-validation", 50)) == (
@@ -152,9 +153,11 @@ def test_a_step_is_the_same_from_any_start_in_any_parts(
 ):
     size = count * rows
     start = min(start, folder.num_train_batches(size))
-    plain = list(folder.train_batches(size, seed=1, epoch=2))
-    whole = list(folder.train_batches(size, seed=1, epoch=2, resolution_at=lambda s: sizes[s]))
-    large = list(folder.at(64).train_batches(size, seed=1, epoch=2))
+    plain = list(folder.train_batches(Epoch(size, seed=1, number=2)))
+    whole = list(
+        folder.train_batches(Epoch(size, seed=1, number=2, resolution_at=lambda s: sizes[s]))
+    )
+    large = list(folder.at(64).train_batches(Epoch(size, seed=1, number=2)))
     expected = [(plain if sizes[step] == 32 else large)[step] for step in range(len(plain))]
     _assert_same(whole, expected)
     joined = _parts(folder, size, count, start=start, resolution_at=lambda s: sizes[s])
@@ -162,8 +165,10 @@ def test_a_step_is_the_same_from_any_start_in_any_parts(
 
 
 def test_another_size_shows_the_same_crop(folder: ImageData):
-    small = torch.cat([images for images, _ in folder.train_batches(8, seed=0, epoch=0)])
-    large = torch.cat([images for images, _ in folder.at(64).train_batches(8, seed=0, epoch=0)])
+    small = torch.cat([images for images, _ in folder.train_batches(Epoch(8, seed=0, number=0))])
+    large = torch.cat(
+        [images for images, _ in folder.at(64).train_batches(Epoch(8, seed=0, number=0))]
+    )
     shrunk = torch.nn.functional.avg_pool2d(large, 2)
     assert (small - shrunk).abs().mean() < 0.1 * (small - shrunk.flip(3)).abs().mean()
 
@@ -173,13 +178,13 @@ def test_only_what_is_given_is_read(folder: ImageData, monkeypatch: pytest.Monke
     monkeypatch.setattr(
         indexed_images, "read_photo", lambda file, name: read.append(name) or read_photo(file, name)
     )
-    ((images, _),) = folder.train_batches(8, seed=0, epoch=0, start=2, part=(1, 4))
+    ((images, _),) = folder.train_batches(Epoch(8, seed=0, number=0, start=2, part=(1, 4)))
     assert len(images) == len(read) == 2
 
 
 def test_batches_are_given_on_the_device(folder: ImageData, digest: Callable[..., str]):
     assert digest(folder.to("cpu").batches("test", 3)) == digest(folder.batches("test", 3))
-    for images, labels in folder.to("meta").at(64).train_batches(8, seed=0, epoch=0):
+    for images, labels in folder.to("meta").at(64).train_batches(Epoch(8, seed=0, number=0)):
         assert images.device.type == labels.device.type == "meta"
         assert images.shape == (8, 3, 64, 64)
 
@@ -284,7 +289,9 @@ def test_webdataset(shards: Path):
     assert [len(_all(data, split)[0]) for split in TRAINED_AND_JUDGED] == [50, 10, 20]
     images = torch.cat([_all(data, split)[0] for split in TRAINED_AND_JUDGED])
     assert len(images.flatten(1).unique(dim=0)) == 80
-    once, again, other = (list(data.train_batches(8, seed=0, epoch=epoch)) for epoch in (0, 0, 1))
+    once, again, other = (
+        list(data.train_batches(Epoch(8, seed=0, number=epoch))) for epoch in (0, 0, 1)
+    )
     assert len(once) == data.num_train_batches(8) == 6
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(once, again, strict=True))
     assert not torch.equal(once[0][0], other[0][0])
@@ -313,10 +320,10 @@ def test_a_step_of_a_stream_is_the_same_from_any_start_in_any_parts(
     pytest.importorskip("webdataset")
     monkeypatch.setattr(streamed_images, "usable_cores", lambda: cores)
     data = _open(f"wds/{shards}")
-    plain = list(data.train_batches(8, seed=1, epoch=2))
-    large = list(data.at(64).train_batches(8, seed=1, epoch=2))
-    _assert_same(data.train_batches(8, seed=1, epoch=2, start=4), plain[4:])
-    assert list(data.train_batches(8, seed=1, epoch=2, start=6)) == []
+    plain = list(data.train_batches(Epoch(8, seed=1, number=2)))
+    large = list(data.at(64).train_batches(Epoch(8, seed=1, number=2)))
+    _assert_same(data.train_batches(Epoch(8, seed=1, number=2, start=4)), plain[4:])
+    assert list(data.train_batches(Epoch(8, seed=1, number=2, start=6))) == []
     sizes = [32, 64, 64, 32, 64, 32]
     expected = [(plain if size == 32 else large)[step] for step, size in enumerate(sizes)]
     joined = _parts(data, 8, 2, start=1, resolution_at=lambda step: sizes[step])
@@ -326,10 +333,10 @@ def test_a_step_of_a_stream_is_the_same_from_any_start_in_any_parts(
 def test_a_process_group_does_not_divide_a_stream(shards: Path, monkeypatch: pytest.MonkeyPatch):
     pytest.importorskip("webdataset")
     data = _open(f"wds/{shards}")
-    alone, test = list(data.train_batches(8, seed=1, epoch=2)), _all(data, "test")
+    alone, test = list(data.train_batches(Epoch(8, seed=1, number=2))), _all(data, "test")
     for name, answer in (("is_initialized", True), ("get_world_size", 2), ("get_rank", 1)):
         monkeypatch.setattr(torch.distributed, name, lambda answer=answer: answer)
-    _assert_same(data.train_batches(8, seed=1, epoch=2), alone)
+    _assert_same(data.train_batches(Epoch(8, seed=1, number=2)), alone)
     assert torch.equal(_all(data, "test")[0], test[0])
 
 
