@@ -1,1 +1,9 @@
-"""Images, the hypernetwork's training and scoring, and retraining of what the search chose."""
+"""Training of the hypernetwork, scores of its paths, and retraining of what the search chose.
+
+In: a `SearchSpace` and limits, or an `Architecture`; images; settings, a folder and a seed.
+Out: `supernet.safetensors` with a `TrainRecord`, scores in percent, `model.safetensors` with a
+    `RetrainRecord`.
+Door: `settings`, `hypernetwork.hypernetwork`, `hypernetwork.path_sampling`,
+    `scoring.score_workers`, `retraining.retraining`
+Never: recipes, engines, measured latency: what predicts it comes in as a callable.
+"""
