@@ -1,196 +1,72 @@
-"""Image files in one folder a class, as they are found on disk.
-
-    root/cat/a.jpg, root/cat/2024/b.png …   images of class cat
-
-Hidden files and folders are not looked at. Links are followed; a folder that is reached twice
-within a class counts once. A class is named by its folder in Unicode's composed form (NFC), so that
-folders copied from macOS, whose names come decomposed, mean the same class.
-"""
+"""A folder of images as a data set: listed, every file checked, what cannot be read left out."""
 
 from __future__ import annotations
 
-import os
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
 
 from pipeline.errors import DataError
-from pipeline.files.whole import storage_errors
-from pipeline.images.splits import Indices
+from pipeline.images.checks import Verdict, check_images, write_skipped
+from pipeline.images.class_folders import FolderImages, list_images
+from pipeline.images.found import Found, Labelled
+from pipeline.work.progress import ProgressFactory
 
-# fmt: off
-SUFFIXES = frozenset((
-    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm",
-    ".pbm", ".pnm", ".avif",
-))
-# fmt: on
-_LITTER = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
+TRAIN_FOLDERS = ("train", "training")
+TEST_FOLDERS = ("test", "validation", "val", "valid", "eval", "evaluation")
 
 
-@dataclass(frozen=True)
-class FolderImages:
-    """Images by index, as `IndexedImages` reads them.
+def find_in_folder(root: Path, progress: ProgressFactory) -> Found:
+    """Finds the images of `root/train/CLASS/`, `root/val/CLASS/`, or of `root/CLASS/` alone.
 
-    Attributes:
-        root: Folder that the files' names start from.
-        files: Path of each image within it, with forward slashes.
-        labels: Class of each image.
-    """
-
-    root: Path
-    files: Sequence[str]
-    labels: Indices
-
-    def __getitem__(self, index: int) -> tuple[BinaryIO, int]:
-        return (self.root / self.files[index]).open("rb"), int(self.labels[index])
-
-    def filename(self, index: int, *, absolute: bool = False) -> str:
-        """Name of an image's file, within the root or absolute."""
-        return str(self.root / self.files[index]) if absolute else self.files[index]
-
-    def without(self, left_out: Sequence[bool]) -> FolderImages:
-        """Those that are not left out, in the same order."""
-        kept = [index for index, out in enumerate(left_out) if not out]
-        return FolderImages(self.root, [self.files[i] for i in kept], self.labels[kept])
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What is in a folder of classes.
-
-    Attributes:
-        class_names: In the order of the labels.
-        other_files: Files that are no images by their suffix, by that suffix.
-    """
-
-    images: FolderImages
-    class_names: tuple[str, ...]
-    other_files: Counter[str]
-
-
-def list_images(root: Path, folder: str, classes: Sequence[str] | None = None) -> Listing:
-    """Lists a folder of classes; no file is opened.
-
-    Args:
-        root: The data set.
-        folder: Folder of classes within it; empty for the root itself.
-        classes: Classes there are, for a folder that must have the same; None to find out.
+    Splits are made of the images that can be read: a file that is skipped changes as much as one
+    that is not there.
 
     Raises:
-        DataError: There are no images, or they are not in one folder a class; a class has none, or
-            is not among those there are.
-        StorageError: A folder cannot be read.
+        DataError: It is no folder of classes, or too little of it can be used.
+        StorageError: A folder cannot be read, or the cache not be written.
     """
-    path = root / folder
-    by_class = _class_folders(path)
-    names = tuple(classes if classes is not None else by_class)
-    if unknown := [name for name in by_class if name not in names]:
-        raise DataError(f"{path}: has classes that train lacks: {', '.join(unknown)}")
-    found = {name: _Walk() for name in names}
-    for name, where in by_class.items():
-        found[name].enter(where)
-    _check_images(path, {name: walk.images for name, walk in found.items()})
-    labelled = sorted(
-        (_natural(file := walk.images[i].relative_to(root).as_posix()), file, label)
-        for label, walk in enumerate(found.values())
-        for i in range(len(walk.images))
+    if root.is_file():
+        raise DataError(f"{root}: is a file; expected a folder of images")
+    train_folder = _inner(root, TRAIN_FOLDERS) or ""
+    test_folder = _inner(root, TEST_FOLDERS) if train_folder else None
+    train = list_images(root, train_folder)
+    listings = [train]
+    if test_folder:
+        listings.append(list_images(root, test_folder, train.class_names))
+    files = [name for listing in listings for name in listing.images.files]
+    verdicts = dict(zip(files, check_images(root, files, progress), strict=True))
+    skipped = {_shown(name): it.reason for name, it in verdicts.items() if it.reason is not None}
+    usable = [_readable(listing.images, verdicts) for listing in listings]
+    folders = " and ".join(f"{folder or root.name}/" for folder in (train_folder, test_folder)
+                           if folder is not None)  # fmt: skip
+    return Found(
+        train=Labelled(usable[0], usable[0].labels),
+        test=Labelled(usable[1], usable[1].labels) if test_folder else None,
+        class_names=train.class_names,
+        source=f"{folders}, one folder a class",
+        checksum=_checksum((name, verdicts[name]) for images in usable for name in images.files),
+        skipped=skipped,
+        skipped_list=write_skipped(root, skipped) if skipped else None,
+        other_files=sum((it.other_files for it in listings[1:]), listings[0].other_files),
     )
-    images = FolderImages(
-        root,
-        [file for _, file, _ in labelled],
-        np.array([label for *_, label in labelled], dtype=np.int64),
-    )
-    return Listing(images, names, sum((walk.other for walk in found.values()), Counter()))
 
 
-class _Walk:
-    """Collects the files under a class's folder."""
-
-    def __init__(self) -> None:
-        self.images: list[Path] = []
-        self.other: Counter[str] = Counter()
-        self._seen: set[str] = set()
-
-    def enter(self, folder: Path) -> None:
-        real = os.path.realpath(folder)
-        if real in self._seen:
-            return
-        self._seen.add(real)
-        for path in _visible(folder):
-            if path.is_dir():
-                self.enter(path)
-            elif path.suffix.lower() in SUFFIXES:
-                self.images.append(path)
-            else:
-                self.other[path.suffix.lower() or "without a suffix"] += 1
+def _inner(root: Path, names: Sequence[str]) -> str | None:
+    return next((name for name in names if (root / name).is_dir()), None)
 
 
-def _visible(folder: Path) -> Iterator[Path]:
-    with storage_errors(folder):
-        paths = sorted(folder.iterdir())
-    for path in paths:
-        if not path.name.startswith(".") and path.name.lower() not in _LITTER:
-            yield path
+def _readable(images: FolderImages, verdicts: dict[str, Verdict]) -> FolderImages:
+    return images.without([verdicts[name].reason is not None for name in images.files])
 
 
-def _class_folders(path: Path) -> dict[str, Path]:
-    """Folders of classes by the class's name, in natural order."""
-    stray = next((p for p in _visible(path) if p.suffix.lower() in SUFFIXES and p.is_file()), None)
-    if stray:
-        raise DataError(
-            f"{path}: has images outside the folders of classes: {stray.name}",
-            hint=f"move them to {path}/CLASS/",
-        )
-    found: dict[str, Path] = {}
-    for folder in sorted((p for p in _visible(path) if p.is_dir()), key=_by_name):
-        name = _class_name(folder)
-        if name in found:
-            raise DataError(
-                f"{path}: two folders are named {name}, composed and decomposed in Unicode, and "
-                "look the same",
-                hint=f"move the images of one to the other; ls {path} | cat -v tells them apart",
-            )
-        found[name] = folder
-    return found
+def _shown(name: str) -> str:
+    """A path as text, whatever bytes it is made of."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _class_name(folder: Path) -> str:
-    try:
-        return unicodedata.normalize("NFC", folder.name.encode().decode())
-    except UnicodeEncodeError:
-        shown = os.fsencode(folder.name).decode(errors="replace")
-        raise DataError(
-            f"{folder.parent}: the name of the folder {shown} is not UTF-8", hint="rename it"
-        ) from None
-
-
-def _by_name(folder: Path) -> tuple[list[int | str], str]:
-    name = unicodedata.normalize("NFC", folder.name)
-    return _natural(name), folder.name
-
-
-def _natural(text: str) -> list[int | str]:
-    """Orders file 2 before file 10."""
-    parts = re.split(r"([0-9]+)", text.lower())
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
-
-
-def _check_images(path: Path, images: dict[str, list[Path]]) -> None:
-    if not any(images.values()):
-        raise DataError(
-            f"{path}: holds no images", hint="expected one folder a class: CLASS/image.jpg …"
-        )
-    if len(images) < 2:
-        raise DataError(f"{path}: has images of {len(images)} class; expected at least 2")
-    empty = [name for name, files in images.items() if not files]
-    if empty:
-        raise DataError(
-            f"{path}: no images of class {', '.join(empty)}",
-            hint="add images to the folder, or remove it",
-        )
+def _checksum(files: Iterable[tuple[str, Verdict]]) -> str:
+    digest = hashlib.sha256()
+    for name, verdict in files:
+        digest.update(f"{_shown(name)}\0{verdict.digest}\n".encode())
+    return digest.hexdigest()

@@ -1,112 +1,122 @@
-"""Folders of classes as people have them: links, litter, Unicode, other files."""
+"""A folder of images as a data set: what cannot be read is as if it were not there."""
 
-import os
-import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.errors import DataError
-from pipeline.images.image_folder import list_images
+from pipeline.files.cache_folder import CACHE_VARIABLE, cache_dir
+from pipeline.images.datasets import open_dataset
+from pipeline.images.image_data import SPLITS, ImageData
+from pipeline.records.dataset import MOST_SKIPPED_TOLD, DatasetRecord
+
+Maker = Callable[..., Path]
 
 
-def make(root: Path, *files: str) -> Path:
-    """Files that are listed; nothing opens them."""
-    for name in files:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
 
 
-def found(root: Path) -> dict[str, list[str]]:
-    listing = list_images(root, "")
-    names: dict[str, list[str]] = {name: [] for name in listing.class_names}
-    for file, label in zip(listing.images.files, listing.images.labels, strict=True):
-        names[listing.class_names[label]].append(file)
-    return names
+def opened(root: Path, **changes) -> ImageData:
+    return open_dataset(str(root), **{"resolution": 32, "seed": 0, **changes})
 
 
-def test_classes_and_files_are_in_natural_order(tmp_path: Path):
-    root = make(tmp_path, "c10/1.jpg", "c9/10.jpg", "c9/9.jpg", "c9/A.jpg", "c9/a.jpg")
-    assert list(found(root)) == ["c9", "c10"]
-    assert found(root)["c9"] == ["c9/9.jpg", "c9/10.jpg", "c9/A.jpg", "c9/a.jpg"]
+def record(root: Path, **changes) -> DatasetRecord:
+    return opened(root, **changes).record
 
 
-def test_suffixes_in_any_case(tmp_path: Path):
-    files = ["a/1.JPG", "a/2.JPEG", "a/3.PNG", "a/4.webp", "a/5.Tiff", "a/6.gif", "a/7.bmp"]
-    assert found(make(tmp_path, *files, "b/1.jpg"))["a"] == files
+def images(data: ImageData, split) -> torch.Tensor:
+    return torch.cat([batch for batch, _ in data.batches(split, 64)])
 
 
-def test_folders_within_a_class_are_of_the_class(tmp_path: Path):
-    root = make(tmp_path, "a/2023/june/1.jpg", "a/2024/1.jpg", "b/1.jpg")
-    assert found(root) == {"a": ["a/2023/june/1.jpg", "a/2024/1.jpg"], "b": ["b/1.jpg"]}
+def test_a_skipped_file_is_as_if_it_were_not_there(image_folder: Maker):
+    root = image_folder({"train": {"cat": 30, "dog": 20}})
+    for name in ("cat/7.png", "dog/3.png"):
+        (root / "train" / name).write_text("no image")
+    with_them = opened(root, matching_images=6)
+    for name in ("cat/7.png", "dog/3.png"):
+        (root / "train" / name).unlink()
+    without = opened(root, matching_images=6)
+    told = with_them.record
+    assert list(told.skipped) == ["train/cat/7.png", "train/dog/3.png"]
+    assert (told.num_skipped, without.record.num_skipped) == (2, 0)
+    same = {"num_skipped": 0, "skipped": {}, "skipped_list": None}
+    assert told.model_copy(update=same) == without.record
+    for split in SPLITS:
+        assert torch.equal(images(with_them, split), images(without, split))
 
 
-def test_spaces_and_unicode(tmp_path: Path):
-    root = make(tmp_path, "chat gris/é 1².jpg", "狗/٣.png")
-    assert found(root) == {"chat gris": ["chat gris/é 1².jpg"], "狗": ["狗/٣.png"]}
+def test_the_full_list_is_in_the_cache(image_folder: Maker):
+    root = image_folder({"train": {"cat": 150, "dog": 20}})
+    for number in range(120):
+        (root / "train" / "cat" / f"{number}.png").write_bytes(b"")
+    told = record(root)
+    assert (told.num_skipped, len(told.skipped)) == (120, MOST_SKIPPED_TOLD)
+    assert told.skipped_list is not None
+    lines = (cache_dir() / told.skipped_list).read_text().splitlines()
+    assert len(lines) == 120
+    assert lines[-1] == "train/cat/119.png: is empty"
 
 
-def test_hidden_files_and_litter_are_not_looked_at(tmp_path: Path):
-    litter = [".DS_Store", "a/.DS_Store", "a/Thumbs.db", "a/._1.jpg", "b/desktop.ini"]
-    hidden = [".git/x.jpg", "__MACOSX/a/1.jpg", "a/.ipynb_checkpoints/1.jpg"]
-    root = make(tmp_path, "a/1.jpg", "b/1.jpg", *litter, *hidden)
-    assert found(root) == {"a": ["a/1.jpg"], "b": ["b/1.jpg"]}
-    assert not list_images(root, "").other_files
+def test_the_checksum_is_that_of_names_and_contents(image_folder: Maker, tmp_path: Path):
+    root = image_folder({"train": {"cat": 20, "dog": 20}, "val": {"cat": 2, "dog": 2}})
+    before = record(root)
+    moved = root.rename(tmp_path / "elsewhere")
+    assert record(moved).checksum == before.checksum
+    file = moved / "val" / "dog" / "1.png"
+    file.rename(file.with_name("2.png"))
+    renamed = record(moved).checksum
+    (moved / "val" / "dog" / "0.png").write_bytes((moved / "val" / "cat" / "0.png").read_bytes())
+    assert len({before.checksum, renamed, record(moved).checksum}) == 3
 
 
-def test_other_files_are_counted(tmp_path: Path):
-    root = make(tmp_path, "a/1.jpg", "a/1.heic", "a/2.HEIC", "b/1.jpg", "b/README", "b/notes.txt")
-    other = list_images(root, "").other_files
-    assert other == {".heic": 2, "without a suffix": 1, ".txt": 1}
+def test_every_class_is_in_every_split(image_folder: Maker):
+    few = {"lynx": 3, "owl": 3}
+    root = image_folder({"train": {"cat": 100, "dog": 60, **few}})
+    counts = record(root).images_by_class
+    assert set(counts) == set(SPLITS)
+    for split in ("train", "search-validation", "test"):
+        assert min(counts[split]) >= 1, split
+    assert [sum(of) for of in zip(*counts.values(), strict=True)] == [100, 60, 3, 3]
+    assert [counts["train"][label] for label in (2, 3)] == [1, 1]
+    fewer = record(root, max_train=5).images_by_class["train"]
+    assert (sum(fewer), min(fewer)) == (5, 1)
+    with pytest.raises(DataError, match="max_train is 3; expected at least an image for each of 4"):
+        record(root, max_train=3)
 
 
-def test_links_are_followed_and_loops_end(tmp_path: Path):
-    make(tmp_path, "store/1.jpg", "store/deep/2.jpg", "root/b/1.jpg", "root/a/0.jpg")
-    root = tmp_path / "root"
-    (root / "c").symlink_to(tmp_path / "store")
-    (root / "a" / "one.jpg").symlink_to(tmp_path / "store" / "1.jpg")
-    (root / "a" / "loop").symlink_to(root / "a")
-    (root / "a" / "self").symlink_to("self")
-    (root / "b" / "twice").symlink_to(tmp_path / "store" / "deep")
-    (root / "b" / "again").symlink_to(tmp_path / "store" / "deep")
-    assert found(root) == {
-        "a": ["a/0.jpg", "a/one.jpg"],
-        "b": ["b/1.jpg", "b/again/2.jpg"],
-        "c": ["c/1.jpg", "c/deep/2.jpg"],
-    }
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"train": {"cat": 30, "dog": 2}}, "dog has 2; each class needs at least 3"),
+        (
+            {"train": {"cat": 30, "dog": 1}, "val": {"cat": 1, "dog": 1}},
+            "dog has 1; each class needs at least 2, one for each of: train, search-validation",
+        ),
+    ],
+)
+def test_too_few_images_of_a_class_are_told_with_the_number_needed(
+    image_folder: Maker, content, message: str
+):
+    with pytest.raises(DataError, match="too few images") as caught:
+        record(image_folder(content))
+    assert message in caught.value.message
 
 
-def test_composed_and_decomposed_names_are_one_class(tmp_path: Path):
-    composed, decomposed = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
-    assert composed != decomposed
-    make(tmp_path, f"train/{composed}/1.jpg", "train/tea/1.jpg")
-    make(tmp_path, f"val/{decomposed}/1.jpg", "val/tea/1.jpg")
-    train = list_images(tmp_path, "train")
-    test = list_images(tmp_path, "val", train.class_names)
-    assert train.class_names == test.class_names == (composed, "tea")
-    assert test.images.labels.tolist() == [0, 1]
-    file, label = test.images[0]
-    with file:
-        assert (file.name, label) == (str(tmp_path / "val" / decomposed / "1.jpg"), 0)
+def test_too_few_are_left_once_unreadable_ones_are_skipped(image_folder: Maker):
+    root = image_folder({"train": {"cat": 9, "dog": 9}, "val": {"cat": 1, "dog": 2}})
+    (root / "val" / "cat" / "0.png").write_text("no image")
+    with pytest.raises(DataError) as caught:
+        record(root)
+    assert "without 1 unreadable, first val/cat/0.png (is no image" in caught.value.message
+    assert "cat has 0; each class needs at least 1" in caught.value.message
 
 
-def test_names_that_look_the_same_are_refused(tmp_path: Path):
-    for form in ("NFC", "NFD"):
-        make(tmp_path, f"{unicodedata.normalize(form, 'café')}/1.jpg")
-    with pytest.raises(DataError, match="two folders are named café"):
-        list_images(tmp_path, "")
-
-
-def test_a_class_name_that_is_no_text_is_refused(tmp_path: Path):
-    make(tmp_path, "a/1.jpg")
-    folder = os.fsencode(tmp_path) + b"/caf\xe9"
-    os.mkdir(folder)  # noqa: PTH102
-    with pytest.raises(DataError, match=r"the name of the folder caf. is not UTF-8"):
-        list_images(tmp_path, "")
-
-
-def test_a_class_without_images_in_test_is_told(tmp_path: Path):
-    make(tmp_path, "val/a/1.jpg", "val/b/notes.txt")
-    with pytest.raises(DataError, match="no images of class b, c"):
-        list_images(tmp_path, "val", ("a", "b", "c"))
+def test_a_class_that_matching_uses_up_is_told(image_folder: Maker):
+    root = image_folder({"train": {"cat": 40, "dog": 2}, "val": {"cat": 1, "dog": 1}})
+    with pytest.raises(DataError, match="no image of dog is left to train on") as caught:
+        record(root, matching_images=30)
+    assert "lower matching_images" in (caught.value.hint or "")
