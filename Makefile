@@ -55,4 +55,4 @@ schemas: setup
 	$(BIN)/python -m pipeline.bundle.schema docs/schemas/bundle.schema.json
 
 gpu-check: setup
-	$(BIN)/python benchmarks/gpu_check.py $(OPTIONS)
+	$(BIN)/python -m benchmarks.gpu_check $(OPTIONS)

@@ -1,6 +1,6 @@
 """How often `compare` calls a change where there is none, and finds one where there is.
 
-    python benchmarks/changes.py --check
+    python -m benchmarks.changes --check
 
 A network and the same with one more block are benchmarked in turn, several times each, as runs of a
 recipe are: with the default protocol, on several targets, beside references. Then every benchmark
@@ -13,23 +13,22 @@ Each benchmark is kept below `--folder`, apart for each study; one that was stop
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import statistics
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from benchmarks.command import judge, run, tell
 from pipeline.cli.console import progress_bars
 from pipeline.comparing.measurements import UNCHANGED
 from pipeline.comparing.runs import MODEL
 from pipeline.comparing.sides import Measured, read_measured
 from pipeline.comparing.targets import TargetsComparison, compare_targets
 from pipeline.device.target import Target, host_slug
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import UsageError
 from pipeline.files.whole import digest_of, write_record
 from pipeline.measure.protocol import TimingProtocol
 from pipeline.records.benchmark import BenchmarkRecord
@@ -86,17 +85,12 @@ def main(
         "spread_percent": _spread(before),
         **_shares(before, after),
     }
-    if as_json:
-        sys.stdout.write(json.dumps(told) + "\n")
-    else:
-        _print(told)
+    tell(told, _lines(told), as_json=as_json)
     missed = [
         *([f"false changes: {told['false']:.0%}"] if told["false"] > MOST_FALSE else []),
         *([f"changes found: {told['found']:.0%}"] if told["found"] < LEAST_FOUND else []),
     ]
-    if check and missed:
-        sys.stderr.write("\n".join(missed) + "\n")
-        raise typer.Exit(1)
+    judge(missed, check=check)
 
 
 def place(folder: Path, networks: Mapping[str, Architecture], targets: Sequence[Target]) -> Path:
@@ -228,7 +222,7 @@ def _median_ms(sides: Iterable[Side], place: int) -> float:
     return statistics.median(side[place].stats[MODEL].typical for side in sides)
 
 
-def _print(told: dict[str, Any]) -> None:
+def _lines(told: dict[str, Any]) -> list[str]:
     lines = [
         f"{told['network']} and one more {told['block']}, {told['campaigns']} benchmarks of each",
         "",
@@ -244,11 +238,8 @@ def _print(told: dict[str, Any]) -> None:
             f"{setting:26s} "
             + "".join(f"{spread[name]:{len(name) + 3}.1f} %" for name in _STATISTICS)
         )
-    sys.stdout.write("\n".join(lines) + "\n")
+    return lines
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except PipelineError as error:
-        sys.exit(f"{error.message}\ntry: {error.hint}" if error.hint else error.message)
+    run(main)

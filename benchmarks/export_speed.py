@@ -1,6 +1,6 @@
 """What sharing PyTorch's table of translations saves exports (`pipeline.export.translations`).
 
-    python benchmarks/export_speed.py --check
+    python -m benchmarks.export_speed --check
 
 Each operator of cream-14 is exported twice, one after the other: with a table built for that
 export, and with the one built before. Prints the medians and the median of the pairs' ratios.
@@ -8,10 +8,7 @@ export, and with the one built before. Prints the medians and the median of the 
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import Annotated
@@ -20,7 +17,8 @@ import torch
 import typer
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-from pipeline.errors import PipelineError
+from benchmarks.command import judge, run, tell
+from benchmarks.timing import timed
 from pipeline.export.to_onnx import export_operator
 from pipeline.export.translations import build_registry_once
 from pipeline.space.architecture_file import published
@@ -54,27 +52,19 @@ def main(
         **{way: median(pair[way] for pair in pairs) for way in ways},
         "ratio": median(pair["shared_s"] / pair["alone_s"] for pair in pairs),
     }
-    if as_json:
-        sys.stdout.write(json.dumps(told) + "\n")
-    else:
-        sys.stdout.write(
-            f"{len(pairs)} operators: {told['alone_s']:.3f} s each with a table of its own, "
-            f"{told['shared_s']:.3f} s with a shared one, ratio {told['ratio']:.2f}\n"
-        )
-    if check and told["ratio"] > MOST:
-        sys.stderr.write(f"ratio {told['ratio']:.2f}, at most {MOST:g} is allowed\n")
-        raise typer.Exit(1)
+    line = (
+        f"{len(pairs)} operators: {told['alone_s']:.3f} s each with a table of its own, "
+        f"{told['shared_s']:.3f} s with a shared one, ratio {told['ratio']:.2f}"
+    )
+    tell(told, [line], as_json=as_json)
+    missed = told["ratio"] > MOST
+    judge([f"ratio {told['ratio']:.2f}, at most {MOST:g} is allowed"] * missed, check=check)
 
 
 def _export_s(spec: OperatorSpec, way: object, into: Path) -> float:
     ONNXRegistry.from_torchlib = way  # type: ignore[assignment]
-    start = time.perf_counter()
-    export_operator(spec, into, batch=1)
-    return time.perf_counter() - start
+    return timed(export_operator, spec, into, batch=1)[0]
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except PipelineError as error:
-        sys.exit(f"{error.message}\ntry: {error.hint}" if error.hint else error.message)
+    run(main)

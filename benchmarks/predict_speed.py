@@ -1,6 +1,6 @@
 """How many architectures a second a latency model predicts.
 
-    python benchmarks/predict_speed.py --check
+    python -m benchmarks.predict_speed --check
 
 Random architectures are written to a JSON-lines file and read back, as `predict --arch FILE` does;
 then the parts of that work are timed apart. The floor is on the prediction itself: latency and
@@ -9,18 +9,15 @@ its uncertainty, of encoded architectures, in one call. Needs a calibrated table
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
+from benchmarks.command import judge, run, tell
+from benchmarks.timing import timed
 from pipeline.device.target import Target, host_slug
-from pipeline.errors import PipelineError
 from pipeline.latency.model import LatencyModel
 from pipeline.latency.sampling import sample_networks
 from pipeline.space.architecture_file import read_architectures
@@ -28,7 +25,6 @@ from pipeline.space.encoding import encode
 from pipeline.space.search_space import get_space
 
 FLOOR_PER_S = 100_000
-Result = TypeVar("Result")
 
 
 def main(
@@ -46,10 +42,11 @@ def main(
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "architectures.jsonl"
         file.write_text("".join(f"{network.model_dump_json()}\n" for network in drawn))
-        read_s, given = _fastest(lambda: read_architectures(str(file)), 1)
-    encode_s, rows = _fastest(lambda: encode(space, given), 1)
-    first_s, _ = _fastest(lambda: model.predict_batch(space, rows, num_classes), 1)
-    predict_s, _ = _fastest(lambda: model.predict_batch(space, rows, num_classes), repeats)
+        read_s, given = timed(read_architectures, str(file))
+    encode_s, rows = timed(encode, space, given)
+    first_s, *later_s = (
+        timed(model.predict_batch, space, rows, num_classes)[0] for _ in range(1 + repeats)
+    )
     told = {
         "target": target,
         "device": host_slug(),
@@ -57,30 +54,17 @@ def main(
         "read_per_s": len(given) / read_s,
         "encode_per_s": len(given) / encode_s,
         "first_predict_per_s": len(given) / first_s,
-        "predict_per_s": len(given) / predict_s,
+        "predict_per_s": len(given) / min(later_s),
     }
-    if as_json:
-        sys.stdout.write(json.dumps(told) + "\n")
-    else:
-        for name in ("read", "encode", "first_predict", "predict"):
-            sys.stdout.write(f"{name.replace('_', ' '):14s} {told[f'{name}_per_s']:12,.0f} /s\n")
-    if check and told["predict_per_s"] < FLOOR_PER_S:
-        sys.stderr.write(f"{told['predict_per_s']:,.0f} architectures/s, floor {FLOOR_PER_S:,}\n")
-        raise typer.Exit(1)
-
-
-def _fastest(call: Callable[[], Result], repeats: int) -> tuple[float, Result]:
-    """Seconds of the fastest call, and what the last one returned."""
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = call()
-        taken.append(time.perf_counter() - start)
-    return min(taken), result
+    lines = (
+        f"{name.replace('_', ' '):14s} {told[f'{name}_per_s']:12,.0f} /s"
+        for name in ("read", "encode", "first_predict", "predict")
+    )
+    tell(told, lines, as_json=as_json)
+    per_s = len(given) / min(later_s)
+    slow = per_s < FLOOR_PER_S
+    judge([f"{per_s:,.0f} architectures/s, floor {FLOOR_PER_S:,}"] * slow, check=check)
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except PipelineError as error:
-        sys.exit(f"{error.message}\ntry: {error.hint}" if error.hint else error.message)
+    run(main)

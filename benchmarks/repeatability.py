@@ -1,6 +1,6 @@
 """How well a campaign repeated later agrees with the first, by the statistic that is kept.
 
-    python benchmarks/repeatability.py --campaigns 8 --check
+    python -m benchmarks.repeatability --campaigns 8 --check
 
 Networks of different sizes are measured in whole campaigns, some seconds apart, and each statistic
 is computed from the same visits. What counts is the spread between campaigns: the error of a
@@ -9,9 +9,7 @@ latency that is looked up today and was measured yesterday.
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from benchmarks.command import judge, run, tell
 from pipeline.cli.console import progress_bars
 from pipeline.device.target import Target, host_slug
 from pipeline.export.cache import export_all
@@ -74,24 +73,20 @@ def main(
     """Prints the spread between campaigns for each statistic."""
     spread = _measure(Target.parse(target), campaigns, pause_s)
     mean = {name: statistics.mean(values) for name, values in spread.items()}
-    if as_json:
-        told = {
-            "target": target,
-            "device": host_slug(),
-            "campaigns": campaigns,
-            "networks": [f"{name}@{resolution}" for name, resolution in NETWORKS.items()],
-            "spread_percent": spread,
-            "mean_spread_percent": mean,
-        }
-        sys.stdout.write(json.dumps(told) + "\n")
-    else:
-        for name, values in spread.items():
-            each = "  ".join(f"{value:5.2f}" for value in values)
-            sys.stdout.write(f"{name:60s} {each}   mean {mean[name]:.2f} %\n")
+    told = {
+        "target": target,
+        "device": host_slug(),
+        "campaigns": campaigns,
+        "networks": [f"{name}@{resolution}" for name, resolution in NETWORKS.items()],
+        "spread_percent": spread,
+        "mean_spread_percent": mean,
+    }
+    each = {name: "  ".join(f"{value:5.2f}" for value in of) for name, of in spread.items()}
+    lines = (f"{name:60s} {each[name]}   mean {mean[name]:.2f} %" for name in spread)
+    tell(told, lines, as_json=as_json)
     typical = mean[next(iter(STATISTICS))]
-    if check and typical > FLOOR_PERCENT:
-        sys.stderr.write(f"spread of typical: {typical:.2f} %, floor {FLOOR_PERCENT} %\n")
-        raise typer.Exit(1)
+    unsteady = typical > FLOOR_PERCENT
+    judge([f"spread of typical: {typical:.2f} %, floor {FLOOR_PERCENT} %"] * unsteady, check=check)
 
 
 def _measure(target: Target, campaigns: int, pause_s: float) -> dict[str, list[float]]:
@@ -122,4 +117,4 @@ def _measure(target: Target, campaigns: int, pause_s: float) -> dict[str, list[f
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

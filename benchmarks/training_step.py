@@ -1,8 +1,8 @@
 """What a training step of the hypernetwork costs: single-path, and with teachers.
 
-    python benchmarks/training_step.py --check
-    python benchmarks/training_step.py --resolution 64 --check
-    python benchmarks/training_step.py --device cuda
+    python -m benchmarks.training_step --check
+    python -m benchmarks.training_step --resolution 64 --check
+    python -m benchmarks.training_step --device cuda
 
 Every stage is as deep as the space allows, and all variants take the same paths on the same batch.
 On the CPU their steps are interleaved; the yardstick is a plain single-path step in torch's default
@@ -13,11 +13,8 @@ On a GPU each variant trains 200 steps in a row, eager and compiled.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +24,10 @@ import torch
 import typer
 from torch import Tensor
 
+from benchmarks.command import judge, run, tell
+from benchmarks.timing import timed
 from pipeline.device.target import host_slug
-from pipeline.errors import PipelineError, UsageError
+from pipeline.errors import UsageError
 from pipeline.images.randomness import generator_for
 from pipeline.network.supernet import Supernet
 from pipeline.space.architecture import Architecture
@@ -200,13 +199,8 @@ def main(
         told = on_cpu(resolution, rounds)
     else:
         raise UsageError(f"--device {device}: cpu or cuda expected")
-    if as_json:
-        sys.stdout.write(json.dumps(told) + "\n")
-    else:
-        _print(told)
-    if check and (missed := list(_missed(told))):
-        sys.stderr.write("\n".join(missed) + "\n")
-        raise typer.Exit(1)
+    tell(told, _lines(told), as_json=as_json)
+    judge(_missed(told), check=check)
 
 
 def on_cpu(resolution: int, rounds: int) -> dict[str, Any]:
@@ -219,13 +213,13 @@ def on_cpu(resolution: int, rounds: int) -> dict[str, Any]:
     for number in range(rounds + 1):
         # The first round fills the board and warms up.
         counts, first = number > 0, number * ROUND
-        begun = [_timed(trainer.learner.begin_round, first, ROUND) for trainer in trainers]
+        begun = [timed(trainer.learner.begin_round, first, ROUND)[0] for trainer in trainers]
         for at in range(first, first + ROUND):
             for trainer in trainers:
-                taken = _timed(trainer.step, *batches[trainer.variant], at)
+                taken, _ = timed(trainer.step, *batches[trainer.variant], at)
                 if counts:
                     times[trainer.variant].append(taken)
-        ended = [_timed(trainer.learner.end_round) for trainer in trainers]
+        ended = [timed(trainer.learner.end_round)[0] for trainer in trainers]
         if counts:
             overhead_s.append(begun[-1] + ended[-1])
     seconds = {variant: sum(taken) / len(taken) for variant, taken in times.items()}
@@ -293,7 +287,7 @@ def time_on_gpu(
     trainer.touch_every_operator(*batch)
     _train(trainer, batch, range(2 * ROUND))
     torch.cuda.reset_peak_memory_stats()
-    taken = _timed(_train, trainer, batch, range(2 * ROUND, 2 * ROUND + steps))
+    taken, _ = timed(_train, trainer, batch, range(2 * ROUND, 2 * ROUND + steps))
     return BATCH * steps / taken, torch.cuda.max_memory_allocated() / 2**20
 
 
@@ -305,12 +299,6 @@ def _train(trainer: Trainer, batch: tuple[Tensor, Tensor], steps: range) -> None
         trainer.learner.end_round()
     if trainer.compute.device.type == "cuda":
         torch.cuda.synchronize()
-
-
-def _timed(call: Callable[..., object], *arguments: Any) -> float:
-    start = time.perf_counter()
-    call(*arguments)
-    return time.perf_counter() - start
 
 
 def _peak_memory_mib(variant: Variant, resolution: int) -> float:
@@ -350,19 +338,16 @@ def _missed(told: dict[str, Any]) -> Iterator[str]:
             yield f"{times:.2f} times the released code's images/s; floor {floor}"
 
 
-def _print(told: dict[str, Any]) -> None:
+def _lines(told: dict[str, Any]) -> Iterator[str]:
     for name, rate in told["images_per_second"].items():
         memory = told["peak_memory_mib"][name]
-        sys.stdout.write(f"{name:24s} {rate:8.0f} images/s {memory:8.0f} MiB\n")
+        yield f"{name:24s} {rate:8.0f} images/s {memory:8.0f} MiB"
     if "cream_over_single_path" in told:
-        sys.stdout.write(f"cream over single-path   {told['cream_over_single_path']:8.2f}\n")
+        yield f"cream over single-path   {told['cream_over_single_path']:8.2f}"
     if told.get("released_images_per_second"):
         times = told["images_per_second"]["cream"] / told["released_images_per_second"]
-        sys.stdout.write(f"cream over released code {times:8.2f}\n")
+        yield f"cream over released code {times:8.2f}"
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except PipelineError as error:
-        sys.exit(f"{error.message}\ntry: {error.hint}" if error.hint else error.message)
+    run(main)

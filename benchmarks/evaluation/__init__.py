@@ -1,0 +1,1 @@
+"""How much faster networks that begin alike are scored together."""

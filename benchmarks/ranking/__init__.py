@@ -1,0 +1,1 @@
+"""How well a hypernetwork ranks networks."""

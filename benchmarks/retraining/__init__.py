@@ -1,0 +1,1 @@
+"""What retraining is worth."""

@@ -1,0 +1,1 @@
+"""How accurate a network each search strategy finds."""

@@ -1,0 +1,1 @@
+"""How many architectures a second a search looks at."""

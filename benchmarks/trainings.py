@@ -1,0 +1,86 @@
+"""The trainings of studies: networks, and hypernetworks with what their paths reach."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.images.datasets import open_dataset
+from pipeline.images.image_data import ImageData
+from pipeline.network.supernet import Supernet, load_supernet
+from pipeline.records.candidates import Candidate
+from pipeline.records.retrain import RetrainRecord
+from pipeline.records.train import TrainRecord
+from pipeline.space.architecture import Architecture
+from pipeline.space.search_space import get_space
+from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
+from pipeline.training.hypernetwork.path_sampling import PathLimits
+from pipeline.training.retraining.retraining import retrain
+from pipeline.training.scoring.evaluation import HypernetworkScorer
+from pipeline.training.settings import RetrainSettings, ScoreSettings, TrainSettings
+from pipeline.work.progress import silent
+
+SPACE = get_space("cream").narrowed(max_depth=3)
+_SCORE = ScoreSettings(images=5000, recalibration_images=1024)
+
+
+class Training(BaseModel):
+    """One network to train.
+
+    Attributes:
+        max_train: Training images; None for all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: Architecture
+    dataset: str
+    max_train: int | None
+    settings: RetrainSettings
+    seed: int
+
+
+def trained(
+    question: Training,
+    scratch: Path,
+    *,
+    supernet: Supernet | None = None,
+    scored: Sequence[Candidate] = (),
+) -> RetrainRecord:
+    """Trains a network and evaluates it.
+
+    Args:
+        question: The network, and how.
+        scratch: Folder for what training leaves; it is gone afterwards.
+        supernet: To start from or to be taught by.
+        scored: What its paths reach.
+    """
+    network = question.architecture
+    data = open_dataset(
+        question.dataset, resolution=network.resolution, seed=0, max_train=question.max_train
+    )
+    record = retrain(
+        network,
+        data,
+        question.settings,
+        supernet=supernet,
+        scored=scored,
+        folder=scratch,
+        seed=question.seed,
+        progress=silent,
+    )
+    shutil.rmtree(scratch)
+    return record
+
+
+def trained_hypernetwork(
+    data: ImageData, settings: TrainSettings, limits: PathLimits, folder: Path, *, seed: int
+) -> tuple[TrainRecord, HypernetworkScorer]:
+    """Trains a hypernetwork of `SPACE`; the second is what scores its paths."""
+    record = train_hypernetwork(
+        SPACE, data, settings, limits=limits, folder=folder, seed=seed, progress=silent
+    )
+    return record, HypernetworkScorer(load_supernet(folder / record.checkpoint), data, _SCORE)
