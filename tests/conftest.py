@@ -1,7 +1,7 @@
 """Shared by all tests: an empty place to work in, and random architectures."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,18 @@ def shipped(workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     folder = tmp_path / "shipped"
     monkeypatch.setattr(workspace, "_SHIPPED", (folder,))
     return folder
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: the same bits, and no threads that wait for each other."""
+    # Most tests need no torch.
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,11 @@
-"""The report: the records of a run as one HTML file, a short Markdown text, and JSON."""
+"""The report: the records of a run as one HTML file, a short Markdown text, and JSON.
+
+In: `ReportInputs`: the records of the stages that have run, and the recipe.
+Out: report.html, report.md, report.json, and the `Summary`, which says whether limits are met.
+Door: `__init__`, `limits`, `schema`; of its words `formatting`, `markdown`; of what a terminal
+    shows too `blocks`, `cells`, `scale`, `search_plot`, `search_tables`, `search_words`
+Never: torch, a measurement, a file of a run, anything loaded from elsewhere in the page.
+"""
 
 from pipeline.report.inputs import ReportFiles, ReportInputs
 from pipeline.report.summary import Summary, summarise

@@ -5,12 +5,11 @@ from __future__ import annotations
 import platform
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import torch
 
 from pipeline.bundle import infer
 from pipeline.bundle.card import Bundle
@@ -26,12 +25,8 @@ MARK = "qzxplace"
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for each other on a busy machine take many times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread: None) -> None:
+    """For all tests here."""
 
 
 class Made(NamedTuple):
@@ -46,7 +41,7 @@ class Made(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory, _one_thread: None) -> Made:
+def bundle(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Made:
     place = tmp_path_factory.mktemp(MARK)
     recipe, run = made.recipe(), place / "runs" / made.NAME
     folder = place / "for-the-device"
@@ -68,3 +63,21 @@ def spoilt(bundle: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     copy = Path(shutil.copytree(bundle.folder, tmp_path / "copy"))
     monkeypatch.setattr(infer, "HERE", copy)
     return copy
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs `infer.py` with arguments; gives its exit status, what it prints, and its errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["infer.py", *arguments])
+        try:
+            code = infer.main()
+        except SystemExit as left:
+            code = int(left.code or 0)
+        return code, *capsys.readouterr()
+
+    return run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from pipeline.device.model_files import FP16, FP32, INT8, INT8_SYMMETRIC, KINDS, PROGRAM
@@ -20,6 +22,7 @@ from pipeline.space.architecture import Architecture
 from pipeline.space.architecture_file import published
 from pipeline.space.cost import architecture_cost
 from tests.report.made_up_measuring import (
+    NO_SPELL,
     RESOLUTION,
     TARGET,
     environment,
@@ -282,19 +285,13 @@ def benchmark_record(
         ),
         protocol=TimingProtocol(runs=56, max_runs=56),
         control=stats(0.2632, 1200, rng=rng),
-        steadiness=steadiness(
-            stopped="sweeps",
-            sweeps=24,
-            disagreement_percent=0.9,
-            spells=0,
-            disturbed_percent=0,
-            longest_spell_s=0,
-        ),
+        steadiness=steadiness(stopped="sweeps", sweeps=24, disagreement_percent=0.9, **NO_SPELL),
         seconds=40.0,
         environment=environment(),
     )
 
 
+@lru_cache
 def inputs(
     *, class_names: tuple[str, ...] = CLASSES, winner_ms: float = 0.349, runs: int = 672
 ) -> ReportInputs:
@@ -339,3 +336,20 @@ def inputs(
         export=export_record(winner),
         benchmark=benchmark_record(chosen, rng, winner_ms=winner_ms, n=runs),
     )
+
+
+def changed(inputs: ReportInputs, stage: str, **fields: object) -> ReportInputs:
+    """The same run, had the record of one stage other fields."""
+    record = getattr(inputs, stage).model_copy(update=fields)
+    return inputs.model_copy(update={stage: record})
+
+
+def without(inputs: ReportInputs, *stages: str) -> ReportInputs:
+    """The same run, had some stages not run."""
+    return inputs.model_copy(update=dict.fromkeys(stages))
+
+
+def first_result(inputs: ReportInputs, **fields: object) -> ReportInputs:
+    """The same run, had the first result of its benchmark other fields."""
+    first, *others = inputs.benchmark.results
+    return changed(inputs, "benchmark", results=(first.model_copy(update=fields), *others))

@@ -16,6 +16,7 @@ from pipeline.space.search_space import get_space
 
 TARGET = "host/onnxruntime-fp32-b1-t1"
 RESOLUTION = 64
+NO_SPELL = {"spells": 0, "disturbed_percent": 0, "longest_spell_s": 0}
 
 
 def environment() -> Environment:

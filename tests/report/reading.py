@@ -86,6 +86,11 @@ def render(inputs: ReportInputs) -> str:
     return render_html(inputs, summarise(inputs))
 
 
+def page_of(inputs: ReportInputs) -> Element:
+    """The same, read."""
+    return read_html(render(inputs))
+
+
 def words(page: Element, section: str) -> str:
     """What a section says, spaces made plain."""
     return plain(page.by_id(section).words)
@@ -94,3 +99,27 @@ def words(page: Element, section: str) -> str:
 def plain(text: str) -> str:
     """Text with every kind of space as one space."""
     return re.sub(r"\s+", " ", text.replace("\u00a0", " ").replace("\u202f", " "))
+
+
+def cells(row: Element) -> list[str]:
+    """What a row of a table says, its own heading included."""
+    return [plain(cell.words).strip() for cell in (*row.all("th"), *row.all("td"))]
+
+
+def rows_of(table: Element) -> list[list[str]]:
+    """What the body of a table says."""
+    return [cells(row) for row in table.all("tbody")[0].all("tr")]
+
+
+def headings(table: Element) -> list[str]:
+    """What its columns are headed."""
+    return [plain(heading.words).strip() for heading in table.all("th")]
+
+
+def titled(page: Element, section: str, caption: str) -> Element:
+    """The first table of a section whose caption says that."""
+    return next(
+        table
+        for table in page.by_id(section).all("table")
+        if caption in plain(table.all("caption")[0].words)
+    )

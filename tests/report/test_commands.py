@@ -7,8 +7,7 @@ import pytest
 from pipeline.report import ReportInputs
 from pipeline.report.page import sections
 from pipeline.report.summary import summarise
-from tests.report import made_up
-from tests.report.reading import Element, plain, read_html, render
+from tests.report.reading import Element, plain
 
 STAGES = {
     "front": ["search", "verify"],
@@ -20,16 +19,6 @@ STAGES = {
     "parity": ["export"],
     "search": ["search", "verify"],
 }
-
-
-@pytest.fixture(scope="module")
-def inputs() -> ReportInputs:
-    return made_up.inputs()
-
-
-@pytest.fixture(scope="module")
-def page(inputs: ReportInputs) -> Element:
-    return read_html(render(inputs))
 
 
 def test_sections_name_the_stages_that_make_their_numbers(inputs: ReportInputs) -> None:

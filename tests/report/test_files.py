@@ -21,7 +21,6 @@ def spaced(words: str) -> str:
 
 def test_each_file_has_a_row_with_its_accuracy() -> None:
     inputs = made_up.inputs()
-    assert inputs.export is not None
     table = files_table(inputs.export.models[0])
     assert table in tables(inputs)
     assert [row[0].text for row in table.rows] == list(KINDS)
@@ -35,7 +34,6 @@ def test_each_file_has_a_row_with_its_accuracy() -> None:
 
 def test_records_without_files_have_no_such_table() -> None:
     inputs = made_up.inputs()
-    assert inputs.export is not None
     model = inputs.export.models[0].model_copy(update={"files": ()})
     older = inputs.export.model_copy(update={"models": (model,)})
     assert len(tables(inputs.model_copy(update={"export": older}))) == len(tables(inputs)) - 1

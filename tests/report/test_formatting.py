@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,7 @@ from hypothesis import strategies as st
 from pipeline.report import formatting
 from pipeline.space.architecture import Architecture
 from pipeline.space.architecture_file import published
-
-
-def plain(text: str) -> str:
-    return text.replace("\u00a0", " ").replace("\u202f", " ")
+from tests.report.reading import plain
 
 
 @pytest.mark.parametrize(
@@ -51,63 +49,44 @@ def test_what_is_shown_is_within_the_uncertainty(value: float, relative: float) 
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
-    [(0.0, "0"), (0.1423, "0.142"), (2.4123, "2.41"), (12.34, "12.3"), (1234.4, "1234")],
-)
-def test_three_significant_digits(value: float, shown: str) -> None:
-    assert formatting.significant(value) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(13_190_000, "13.2 M"), (832e6, "832 M"), (1.2e9, "1.20 G"), (4_100, "4.10 k"), (10, "10")],
-)
-def test_counts(value: float, shown: str) -> None:
-    assert plain(formatting.count(value)) == shown
-
-
-def test_what_was_asked_for_has_no_digits_nobody_asked_for() -> None:
-    assert plain(formatting.limit_ms(3.0)) == "3 ms"
-    assert plain(formatting.limit_ms(0.31684211)) == "0.3168 ms"
-    assert plain(formatting.limit_count(300e6)) == "300 M"
-    assert plain(formatting.limit_count(500)) == "500"
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
+    ("show", "value", "shown"),
     [
-        (4.1e-6, "4.1 × 10⁻⁶"),
-        (0.0, "0"),
-        (0.05, "0.050"),
-        (9.96e-4, "1.0 × 10⁻³"),
-        (2e7, "2.0 × 10⁷"),
+        (formatting.significant, 0.0, "0"),
+        (formatting.significant, 0.1423, "0.142"),
+        (formatting.significant, 2.4123, "2.41"),
+        (formatting.significant, 12.34, "12.3"),
+        (formatting.significant, 1234.4, "1234"),
+        (formatting.count, 13_190_000, "13.2 M"),
+        (formatting.count, 832e6, "832 M"),
+        (formatting.count, 1.2e9, "1.20 G"),
+        (formatting.count, 4_100, "4.10 k"),
+        (formatting.count, 10, "10"),
+        (formatting.limit_ms, 3.0, "3 ms"),
+        (formatting.limit_ms, 0.31684211, "0.3168 ms"),
+        (formatting.limit_count, 300e6, "300 M"),
+        (formatting.limit_count, 500, "500"),
+        (formatting.tiny, 4.1e-6, "4.1 × 10⁻⁶"),
+        (formatting.tiny, 0.0, "0"),
+        (formatting.tiny, 0.05, "0.050"),
+        (formatting.tiny, 9.96e-4, "1.0 × 10⁻³"),
+        (formatting.tiny, 2e7, "2.0 × 10⁷"),
+        (formatting.signed_percent, 1.24, "+1.2 %"),
+        (formatting.signed_percent, -0.42, "−0.4 %"),
+        (formatting.signed_percent, 0.01, "0.0 %"),
+        (formatting.signed_percent, -0.01, "0.0 %"),
+        (formatting.duration, 0.123, "0.12 s"),
+        (formatting.duration, 42.4, "42 s"),
+        (formatting.duration, 134.0, "2 min 14 s"),
+        (formatting.duration, 7260.0, "2 h 1 min"),
+        (formatting.file_size, 10_812_331, "10.8 MB"),
+        (formatting.file_size, 12, "12 bytes"),
+        (formatting.integer, 54000, "54 000"),
+        (lambda number: formatting.plural(number, "class", "classes"), 1, "1 class"),
+        (lambda number: formatting.plural(number, "class", "classes"), 10, "10 classes"),
     ],
 )
-def test_tiny_errors(value: float, shown: str) -> None:
-    assert plain(formatting.tiny(value)) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"), [(1.24, "+1.2 %"), (-0.42, "−0.4 %"), (0.01, "0.0 %"), (-0.01, "0.0 %")]
-)
-def test_signs(value: float, shown: str) -> None:
-    assert plain(formatting.signed_percent(value)) == shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(0.123, "0.12 s"), (42.4, "42 s"), (134.0, "2 min 14 s"), (7260.0, "2 h 1 min")],
-)
-def test_durations(seconds: float, shown: str) -> None:
-    assert plain(formatting.duration(seconds)) == shown
-
-
-def test_sizes_counts_and_plurals() -> None:
-    assert plain(formatting.file_size(10_812_331)) == "10.8 MB"
-    assert plain(formatting.file_size(12)) == "12 bytes"
-    assert plain(formatting.integer(54000)) == "54 000"
-    assert plain(formatting.plural(1, "class", "classes")) == "1 class"
-    assert plain(formatting.plural(10, "class", "classes")) == "10 classes"
+def test_numbers(show: Callable[[float], str], value: float, shown: str) -> None:
+    assert plain(show(value)) == shown
 
 
 def test_a_network_in_one_line() -> None:

@@ -12,7 +12,8 @@ from pipeline.measure.protocol import TimingProtocol
 from pipeline.report import ReportInputs, summarise
 from pipeline.report.sections.timing import PROTOCOL_WORDS
 from tests.report import made_up
-from tests.report.reading import Element, plain, read_html, render, words
+from tests.report.made_up import changed, first_result
+from tests.report.reading import Element, headings, page_of, rows_of, titled, words
 
 
 @pytest.mark.parametrize(
@@ -26,11 +27,9 @@ from tests.report.reading import Element, plain, read_html, render, words
     ],
 )
 def test_only_percentiles_the_sample_supports(runs: int, supported: tuple[str, ...]) -> None:
-    page = read_html(render(made_up.inputs(runs=runs)))
+    page = page_of(made_up.inputs(runs=runs))
     table = page.by_id("benchmark").all("table")[0]
-    headings = [plain(h.words).strip() for h in table.all("th")]
-    chosen = [plain(cell.words).strip() for cell in table.all("tbody")[0].all("tr")[0].all("td")]
-    values = dict(zip(headings, chosen, strict=True))
+    values = dict(zip(headings(table), rows_of(table)[0], strict=True))
     plot = page.by_id("latency").all("svg", role="img")[0]
     for name, least in (("median", 11), ("p90", 64), ("p95", 130), ("p99", 662)):
         shown = values[name.capitalize() if name == "median" else name]
@@ -54,24 +53,16 @@ def test_bounds_of_percentiles_stand_in_captions(page: Element) -> None:
 
 
 def test_a_percentile_without_a_bound_is_shown_without_one(inputs: ReportInputs) -> None:
-    assert inputs.benchmark is not None
-    chosen, *others = inputs.benchmark.results
-    assert chosen.latency_ms is not None
     bare = {f"{name}_bound": None for name in ("median", "p90", "p95", "p99")}
-    plainer = chosen.model_copy(update={"latency_ms": chosen.latency_ms.model_copy(update=bare)})
-    record = inputs.benchmark.model_copy(update={"results": (plainer, *others)})
-    page = read_html(render(inputs.model_copy(update={"benchmark": record})))
+    stats = inputs.benchmark.results[0].latency_ms.model_copy(update=bare)
+    page = page_of(first_result(inputs, latency_ms=stats))
     row = page.by_id("benchmark").all("tbody")[0].all("tr")[0]
     assert "at most" not in row.words
     assert "confidence" not in words(page, "latency")
 
 
 def test_why_measuring_stopped_and_how_steady_the_machine_was(page: Element) -> None:
-    table = next(
-        t for t in page.by_id("method").all("table") if "slow spell" in t.all("caption")[0].words
-    )
-    rows = [[plain(c.words).strip() for c in r.all("td")] for r in table.all("tr")[1:]]
-    assert rows == [
+    assert rows_of(titled(page, "method", "slow spell")) == [
         ["profile", "sweeps agreed", "11", "0.43 %", "3", "4.2 %", "7.5 s", "12.5 %"],
         ["verify", "the time was up, without agreeing", "11", "1.90 %", "3", "4.2 %", "7.5 s",
          "not counted"],
@@ -81,17 +72,13 @@ def test_why_measuring_stopped_and_how_steady_the_machine_was(page: Element) -> 
 
 
 def test_a_stage_that_kept_no_steadiness_says_so(inputs: ReportInputs) -> None:
-    assert inputs.verify is not None
-    verify = inputs.verify.model_copy(update={"steadiness": {}})
-    method = words(read_html(render(inputs.model_copy(update={"verify": verify}))), "method")
+    method = words(page_of(changed(inputs, "verify", steadiness={})), "method")
     assert "verify not recorded – – – – – –" in method
 
 
 def test_a_spell_of_a_single_visit_lasts_no_time(inputs: ReportInputs) -> None:
-    assert inputs.profile is not None
     steadiness = made_up.steadiness(spells=1, longest_spell_s=0.0)
-    profile = inputs.profile.model_copy(update={"steadiness": steadiness})
-    method = words(read_html(render(inputs.model_copy(update={"profile": profile}))), "method")
+    method = words(page_of(changed(inputs, "profile", steadiness=steadiness)), "method")
     assert "one visit" in method
 
 
@@ -106,61 +93,29 @@ def test_a_failed_benchmark_is_a_row_with_its_reason(page: Element) -> None:
 
 
 def test_a_benchmark_in_which_the_chosen_network_failed(inputs: ReportInputs) -> None:
-    assert inputs.benchmark is not None
-    first, *others = inputs.benchmark.results
-    gone = first.model_copy(
-        update={"latency_ms": None, "samples_ms": (), "n": 0, "error": "no such kernel"}
-    )
-    record = inputs.benchmark.model_copy(update={"results": (gone, *others)})
-    changed = inputs.model_copy(update={"benchmark": record})
-    assert summarise(changed).main_check is not None
-    page = read_html(render(changed))
+    failed = first_result(inputs, latency_ms=None, samples_ms=(), n=0, error="no such kernel")
+    assert summarise(failed).main_check is not None
+    page = page_of(failed)
     assert "the latency is that of its verification" in words(page, "verdict")
     assert "The chosen network itself was not timed" in words(page, "latency")
     assert "failed: no such kernel" in words(page, "benchmark")
 
 
-def test_the_method_explains_and_names_everything(page: Element) -> None:
-    method = words(page, "method")
-    for phrase in (
-        "“Typical” is the one latency",
-        "one MAC is two floating-point operations",
-        "visits to each model",
-        "Made-up CPU @ 2.0 GHz",
-        "avx2 avx512f avx512_vnni",
-        "onnxruntime 1.32.0",
-        "+1.0 %",  # drift of the control network
-        "python run_pipeline.py run --recipe made-up",
-        "0123456789abcdef" * 4,
-        "latency_tables/made-up-cpu-2c/onnxruntime-fp32-b1-t1.jsonl",
-        "54 000",
-        "ab" * 32,
-    ):
-        assert phrase in method, phrase
-
-
 def test_machines_that_differ_get_a_column_each(inputs: ReportInputs) -> None:
-    assert inputs.benchmark is not None
     other = replace(inputs.benchmark.environment, cpu="Another CPU")
-    record = inputs.benchmark.model_copy(update={"environment": other})
-    page = read_html(render(inputs.model_copy(update={"benchmark": record})))
+    page = page_of(changed(inputs, "benchmark", environment=other))
     table = next(t for t in page.by_id("method").all("table") if "Another CPU" in t.words)
-    headings = [h.words.strip() for h in table.all("th")]
-    assert headings == ["What", "profile, train, verify, retrain, export", "benchmark"]
+    assert headings(table) == ["What", "profile, train, verify, retrain, export", "benchmark"]
 
 
 def test_a_gpu_s_momentary_clock_makes_no_other_machine(inputs: ReportInputs) -> None:
-    assert inputs.benchmark is not None
     fields = {"gpu": Gpu(name="Made-up GPU", clock_sm_mhz=300), "huge_pages": "madvise"}
     here = replace(inputs.benchmark.environment, **fields)
     gpu = Gpu(name="Made-up GPU", clock_sm_mhz=1980)
     later = replace(here, gpu=gpu)
-    records = {
-        stage: record.model_copy(update={"environment": later if stage == "verify" else here})
-        for stage in inputs.environments()
-        if (record := getattr(inputs, stage))
-    }
-    page = read_html(render(inputs.model_copy(update=records)))
+    for stage in inputs.environments():
+        inputs = changed(inputs, stage, environment=later if stage == "verify" else here)
+    page = page_of(inputs)
     table = next(t for t in page.by_id("method").all("table") if "Made-up GPU" in t.words)
     assert len(table.all("th")) == 2
     assert "huge pages madvise" in words(page, "method")
@@ -168,11 +123,9 @@ def test_a_gpu_s_momentary_clock_makes_no_other_machine(inputs: ReportInputs) ->
 
 def test_a_machine_that_did_not_hold_still_is_told_at_the_top(inputs: ReportInputs) -> None:
     """A recipe may allow it; whoever reads the verdict must know."""
-    assert inputs.benchmark is not None
-    assert "did not hold still" not in words(read_html(render(inputs)), "verdict")
+    assert "did not hold still" not in words(page_of(inputs), "verdict")
     shaken = made_up.steadiness(disagreement_percent=37.0)
-    record = inputs.benchmark.model_copy(update={"steadiness": shaken})
-    page = read_html(render(inputs.model_copy(update={"benchmark": record})))
+    page = page_of(changed(inputs, "benchmark", steadiness=shaken))
     assert (
         "The machine did not hold still (benchmark): sweeps apart in time disagree by 37.0 %, where"
         " 3 % is the most that is accepted unless a recipe allows more."

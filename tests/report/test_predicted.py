@@ -13,45 +13,33 @@ from pipeline.report.markdown import MOST_CHARACTERS
 from pipeline.report.sections.honesty import honesty_table
 from pipeline.report.sections.points import points_on
 from tests.report import made_up
-from tests.report.reading import Element, plain, read_html, render, words
+from tests.report.made_up import changed, first_result
+from tests.report.reading import Element, headings, page_of, plain, rows_of, words
 
 DIFFERENCES = ("cpu was 'A', is 'B'", "onnxruntime was 1.31.0, is 1.32.0")
 
 
 def calibration_of(inputs: ReportInputs) -> Calibration:
-    assert inputs.profile is not None
     return inputs.profile.calibration
 
 
-def with_calibration(inputs: ReportInputs, **changed: object) -> ReportInputs:
-    assert inputs.profile is not None
-    calibration = inputs.profile.calibration.model_copy(update=changed)
-    profile = inputs.profile.model_copy(update={"calibration": calibration})
-    return inputs.model_copy(update={"profile": profile})
+def with_calibration(inputs: ReportInputs, **fields: object) -> ReportInputs:
+    calibration = inputs.profile.calibration.model_copy(update=fields)
+    return changed(inputs, "profile", calibration=calibration)
 
 
 def with_foreign_prediction(inputs: ReportInputs, stage: str) -> ReportInputs:
     foreign = LatencyPrediction(typical=0.3, std=0.01, foreign=True)
-    assert inputs.search is not None
-    assert inputs.verify is not None
-    assert inputs.benchmark is not None
     candidate = inputs.search.evaluated[0].model_copy(
         update={"latency_ms": {made_up.TARGET: foreign}}
     )
-    verified = inputs.verify.candidates[-1].model_copy(update={"candidate": candidate})
-    result = inputs.benchmark.results[0].model_copy(update={"predicted_ms": foreign})
-    records = {
-        "search": inputs.search.model_copy(
-            update={"evaluated": (candidate, *inputs.search.evaluated[1:])}
-        ),
-        "verify": inputs.verify.model_copy(
-            update={"candidates": (*inputs.verify.candidates[:-1], verified)}
-        ),
-        "benchmark": inputs.benchmark.model_copy(
-            update={"results": (result, *inputs.benchmark.results[1:])}
-        ),
-    }
-    return inputs.model_copy(update={stage: records[stage]})
+    if stage == "search":
+        return changed(inputs, "search", evaluated=(candidate, *inputs.search.evaluated[1:]))
+    if stage == "verify":
+        *others, last = inputs.verify.candidates
+        verified = last.model_copy(update={"candidate": candidate})
+        return changed(inputs, "verify", candidates=(*others, verified))
+    return first_result(inputs, predicted_ms=foreign)
 
 
 def test_predictions_stand_beside_the_baseline_that_counts_macs(page: Element) -> None:
@@ -77,29 +65,28 @@ def test_predictions_stand_beside_the_baseline_that_counts_macs(page: Element) -
 def test_each_point_stands_in_the_table_with_what_macs_alone_say(inputs: ReportInputs) -> None:
     points = points_on(inputs, made_up.TARGET)
     assert [p.origin for p in points] == ["calibration"] * 10 + ["verified"] * 5 + ["benchmark"]
-    assert inputs.profile is not None
     networks = inputs.profile.calibration.networks
     macs = np.array([float(network.macs) for network in networks])
     measured = np.array([network.measured_ms for network in networks])
     assert [p.counted_ms for p in points[:10]] == pytest.approx(left_out_line(macs, measured))
     assert points[0].predicted.std == networks[0].predicted_std_ms
-    page = read_html(render(inputs))
+    page = page_of(inputs)
     table = page.by_id("prediction").all("figure")[0].all("table")[0]
-    assert len(table.all("tbody")[0].all("tr")) == len(points)
-    assert [plain(h.words).strip() for h in table.all("th")][4:6] == ["By MACs alone", "… error"]
+    assert len(rows_of(table)) == len(points)
+    assert headings(table)[4:6] == ["By MACs alone", "… error"]
 
 
 def test_a_few_calibration_networks_give_no_line_through_macs(inputs: ReportInputs) -> None:
     few = with_calibration(inputs, networks=calibration_of(inputs).networks[:2])
     assert {point.counted_ms for point in points_on(few, made_up.TARGET)} == {None}
-    page = read_html(render(few))
+    page = page_of(few)
     assert page.by_id("prediction").all("path", **{"class": "counted"}) == []
 
 
 def test_the_honesty_block_has_every_figure_in_plain_words(page: Element) -> None:
     table = page.by_id("prediction").all("table")[2]
     assert "leave-one-out" in table.all("caption")[0].words
-    rows = [[plain(c.words).strip() for c in r.all("td")] for r in table.all("tr")[1:]]
+    rows = rows_of(table)
     values = {name: value for name, value, _ in rows}
     assert values == {
         "networks": "10",
@@ -126,14 +113,13 @@ def test_every_figure_of_the_honesty_block_is_shown(inputs: ReportInputs) -> Non
     shown = {honesty_table(honesty, made_up.TARGET)}
     for name in Honesty.model_fields:
         if name not in ("schema_version", "date"):
-            changed = honesty.model_copy(update={name: 99})
-            shown.add(honesty_table(changed, made_up.TARGET))
+            shown.add(honesty_table(honesty.model_copy(update={name: 99}), made_up.TARGET))
     assert len(shown) == len(Honesty.model_fields) - 1
 
 
 def test_no_near_pairs_are_said_to_be_none(inputs: ReportInputs) -> None:
     honesty = calibration_of(inputs).honesty.model_copy(update={"pair10_percent": None})
-    page = read_html(render(with_calibration(inputs, honesty=honesty)))
+    page = page_of(with_calibration(inputs, honesty=honesty))
     assert "no such pair" in words(page, "prediction")
 
 
@@ -144,7 +130,7 @@ def test_the_method_and_the_error_of_the_other(inputs: ReportInputs, page: Eleme
         " times read from the runtime inside networks, 2.31 %."
     ) in prediction
     only = calibration_of(inputs).methods[:1]
-    alone = words(read_html(render(with_calibration(inputs, methods=only))), "prediction")
+    alone = words(page_of(with_calibration(inputs, methods=only)), "prediction")
     assert "No other could be tried on this target" in alone
 
 
@@ -154,28 +140,25 @@ def test_operators_alone_and_in_a_network(inputs: ReportInputs, page: Element) -
         return [t for t in found if "largest corrections first" in t.all("caption")[0].words]
 
     (table,) = tables(page)
-    rows = table.all("tbody")[0].all("tr")
+    rows = rows_of(table)
     assert len(rows) == 10
-    assert [h.words.strip() for h in table.all("th")][1:3] == ["Alone", "In a network"]
-    first = [plain(cell.words).strip() for cell in rows[0].all("td")]
+    assert headings(table)[1:3] == ["Alone", "In a network"]
     operators = calibration_of(inputs).operators_ms
     within = calibration_of(inputs).in_context_ms
-    assert first[0] == max(operators, key=lambda key: abs(within[key] - operators[key]))
-    assert tables(read_html(render(with_calibration(inputs, operators_ms={})))) == []
-    read = read_html(render(with_calibration(inputs, method="in_context")))
+    assert rows[0][0] == max(operators, key=lambda key: abs(within[key] - operators[key]))
+    assert tables(page_of(with_calibration(inputs, operators_ms={}))) == []
+    read = page_of(with_calibration(inputs, method="in_context"))
     assert "Told" in tables(read)[0].all("thead")[0].words
 
 
 def test_a_table_worse_than_counting_is_admitted(inputs: ReportInputs) -> None:
     honesty = calibration_of(inputs).honesty.model_copy(update={"flops_mape_percent": 1.2})
-    page = read_html(render(with_calibration(inputs, honesty=honesty)))
+    page = page_of(with_calibration(inputs, honesty=honesty))
     assert "no better than counting here" in words(page, "prediction")
 
 
 def test_a_table_of_another_machine_is_named_with_its_differences(inputs: ReportInputs) -> None:
-    assert inputs.search is not None
-    search = inputs.search.model_copy(update={"foreign": DIFFERENCES})
-    page = read_html(render(inputs.model_copy(update={"search": search})))
+    page = page_of(changed(inputs, "search", foreign=DIFFERENCES))
     for section in ("verdict", "prediction"):
         warnings = [plain(p.words) for p in page.by_id(section).all("p", **{"class": "warn"})]
         (warning,) = [text for text in warnings if "another machine" in text]
@@ -186,7 +169,7 @@ def test_a_table_of_another_machine_is_named_with_its_differences(inputs: Report
 def test_a_foreign_prediction_without_differences_is_told_too(
     inputs: ReportInputs, stage: str
 ) -> None:
-    page = read_html(render(with_foreign_prediction(inputs, stage)))
+    page = page_of(with_foreign_prediction(inputs, stage))
     assert "the records do not say in what they differ" in words(page, "verdict")
 
 

@@ -10,9 +10,10 @@ from pipeline.report import ReportInputs, summarise
 from pipeline.report.markdown import render_markdown
 from pipeline.report.search_tables import nearest_table
 from tests.report import made_up_search
+from tests.report.made_up import changed, without
 from tests.report.made_up_measuring import TARGET
 from tests.report.made_up_search import ELSEWHERE, OTHER
-from tests.report.reading import Element, plain, read_html, render, words
+from tests.report.reading import Element, headings, page_of, plain, rows_of, titled, words
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +23,16 @@ def everything() -> ReportInputs:
 
 @pytest.fixture(scope="module")
 def search(everything: ReportInputs) -> SearchRecord:
-    assert everything.search is not None
     return everything.search
 
 
 @pytest.fixture(scope="module")
 def whole(everything: ReportInputs) -> Element:
-    return read_html(render(everything))
+    return page_of(everything)
 
 
-def with_search(inputs: ReportInputs, **changed: object) -> Element:
-    assert inputs.search is not None
-    record = inputs.search.model_copy(update=changed)
-    return read_html(render(inputs.model_copy(update={"search": record})))
+def with_search(inputs: ReportInputs, **fields: object) -> Element:
+    return page_of(changed(inputs, "search", **fields))
 
 
 def plots(page: Element) -> list[Element]:
@@ -47,21 +45,6 @@ def legends(page: Element) -> list[list[str]]:
         [plain(item.words).strip() for item in figure.all("ul")[0].all("li")]
         for figure in page.by_id("front").all("figure")
     ]
-
-
-def titled(page: Element, section: str, words: str) -> Element:
-    (table,) = [
-        t for t in page.by_id(section).all("table") if words in plain(t.all("caption")[0].words)
-    ]
-    return table
-
-
-def cells(row: Element) -> list[str]:
-    return [plain(cell.words).strip() for cell in row.all("td")]
-
-
-def headings(table: Element) -> list[str]:
-    return [plain(heading.words).strip() for heading in table.all("th")]
 
 
 def test_a_figure_for_each_target_and_the_front_on_the_searched_one(whole: Element) -> None:
@@ -109,7 +92,7 @@ def test_published_models_stand_at_their_scores_or_at_the_bottom_edge(whole: Ele
                                  "cream-604"]  # fmt: skip
     figure = whole.by_id("front").all("figure")[0]
     table = figure.all("details")[1].all("table")[0]
-    rows = {cells(row)[0]: cells(row) for row in table.all("tbody")[0].all("tr")}
+    rows = {row[0]: row for row in rows_of(table)}
     assert rows["cream-604"][1] == "not in the hypernetwork"
     assert "over" in rows["cream-604"][8]
     assert rows["cream-43"][8] == "within"
@@ -134,7 +117,6 @@ def test_the_margin_of_a_confidence_is_told(whole: Element, everything: ReportIn
     assert "Latency limits are to hold with 90 % confidence" in front
     assert "1.28 times its standard uncertainty" in front
     assert f"ms on {OTHER}" in front
-    assert everything.search is not None
     certain = everything.search.limits.model_copy(update={"confidence": 0.5})
     assert "confidence" not in words(with_search(everything, limits=certain), "front")
 
@@ -176,8 +158,7 @@ def test_the_winner_of_a_target_alone_is_marked_on_its_figure(whole: Element) ->
 def test_without_a_verification_the_choice_stands_where_it_is_predicted(
     everything: ReportInputs,
 ) -> None:
-    stages = dict.fromkeys(("verify", "retrain", "export", "benchmark"))
-    page = read_html(render(everything.model_copy(update=stages)))
+    page = page_of(without(everything, "verify", "retrain", "export", "benchmark"))
     for plot in plots(page):
         assert len(plot.all("polygon", **{"class": "winner"})) == 1
     labels = [plot.all("text", **{"class": "winner-label"})[0].words for plot in plots(page)]
@@ -215,7 +196,7 @@ def test_input_sizes_and_what_the_best_single_one_would_have_lost(whole: Element
         " sizes together 43.0 %. Searching it alone would have lost up to 0.90 points"
     ) in words(whole, "search")
     table = titled(whole, "search", "Input sizes, searched together")
-    small, large = (cells(row) for row in table.all("tbody")[0].all("tr"))
+    small, large = rows_of(table)
     assert (small[0], small[4:]) == (
         "64", ["41.20 %", "0.90 points", "0.31 points", "1.42 points", "0.81"],
     )  # fmt: skip
@@ -226,7 +207,7 @@ def test_input_sizes_and_what_the_best_single_one_would_have_lost(whole: Element
 def test_a_winner_for_each_target_and_what_sharing_costs(whole: Element) -> None:
     assert f"costs 0.00 points on {TARGET}, 0.42 points on {OTHER}." in words(whole, "search")
     table = titled(whole, "search", "The most accurate network of each target")
-    rows = [cells(row) for row in table.all("tbody")[0].all("tr")]
+    rows = rows_of(table)
     assert [row[0] for row in rows] == [TARGET, OTHER, ELSEWHERE]
     assert [row[6] for row in rows] == ["0.00 points", "0.42 points", "–"]
     assert rows[2][2] == "none within"
@@ -237,22 +218,21 @@ def test_drop_outs_with_their_round_on_each_target(whole: Element) -> None:
     assert "4 candidates of the search measured on the device in 2 rounds; 2 dropped" in section
     table = titled(whole, "search", "Verified candidates")
     assert headings(table) == ["Rank", "Round", "Verdict", "Top-1", "MACs", "Why", "Network"]
-    rows = [cells(row) for row in table.all("tbody")[0].all("tr")]
+    rows = rows_of(table)
     assert [row[1] for row in rows] == ["1", "1", "2", "2"]
     assert [row[2] for row in rows] == ["✕ dropped", "✕ dropped", "✓ chosen", "✓ within"]
     assert rows[1][5] == f"2.1 % over the limit on {OTHER}"
     there = titled(whole, "search", f"The same on {OTHER}, limit 0.4 ms")
     assert headings(there) == ["Rank", "Predicted when chosen", "Measured", "Room"]
-    assert cells(there.all("tbody")[0].all("tr")[1])[3] == "−2.1 %"
+    assert rows_of(there)[1][3] == "−2.1 %"
 
 
 def test_the_prediction_beside_a_measurement_is_that_of_its_round(
     whole: Element, everything: ReportInputs
 ) -> None:
-    assert everything.verify is not None
     third = everything.verify.candidates[2]
     here = titled(whole, "search", f"The same on {TARGET}, limit 0.62 ms")
-    shown = float(cells(here.all("tbody")[0].all("tr")[2])[1].split()[0])
+    shown = float(rows_of(here)[2][1].split()[0])
     assert shown == pytest.approx(third.expected_ms[TARGET].typical, abs=6e-4)
     assert shown != pytest.approx(third.candidate.latency_ms[TARGET].typical, abs=6e-4)
 
@@ -272,10 +252,7 @@ def test_each_target_has_its_own_control_and_steadiness(whole: Element) -> None:
     method = words(whole, "method")
     assert f"verify, {TARGET} sweeps agreed" in method
     assert f"verify, {OTHER} the time was up, without agreeing" in method
-    rows = [
-        cells(row)
-        for row in titled(whole, "method", "The control network").all("tbody")[0].all("tr")
-    ]
+    rows = rows_of(titled(whole, "method", "The control network"))
     assert [row[0] for row in rows] == [
         "profile", f"verify, {TARGET}", f"verify, {OTHER}", "benchmark",
     ]  # fmt: skip
@@ -286,7 +263,7 @@ def test_each_target_has_its_own_control_and_steadiness(whole: Element) -> None:
 def test_the_curve_is_that_of_the_hypervolume(whole: Element) -> None:
     figure = whole.by_id("search").all("figure")[0]
     assert figure.all("h3")[0].words == "The front by generation"
-    rows = [cells(row) for row in figure.all("table")[0].all("tbody")[0].all("tr")]
+    rows = rows_of(figure.all("table")[0])
     assert rows[0] == ["1", "31.00 %"]
     assert rows[-1] == ["6", "43.00 %"]
 
@@ -294,16 +271,12 @@ def test_the_curve_is_that_of_the_hypervolume(whole: Element) -> None:
 def test_an_infeasible_search_shows_the_nearest_against_each_limit(
     everything: ReportInputs,
 ) -> None:
-    stages = dict.fromkeys(("verify", "retrain", "export", "benchmark"))
-    changed = everything.model_copy(update={**stages, "search": made_up_search.infeasible_record()})
-    page = read_html(render(changed))
+    left = without(everything, "verify", "retrain", "export", "benchmark")
+    page = page_of(left.model_copy(update={"search": made_up_search.infeasible_record()}))
     assert "no network was scored" in words(page, "front")
     section = words(page, "search")
     assert "misses its worst limit by" in section
-    rows = [
-        cells(row)
-        for row in titled(page, "search", "The nearest architecture").all("tbody")[0].all("tr")
-    ]
+    rows = rows_of(titled(page, "search", "The nearest architecture"))
     assert rows[0] == ["MACs, at most", "9 M", "10.3 M", "✕ 14.45 %"]
     assert rows[1][3] == "✓ within"
     assert rows[2][3].startswith("✕ ")
@@ -311,7 +284,6 @@ def test_an_infeasible_search_shows_the_nearest_against_each_limit(
 
 def test_a_margin_counts_for_the_nearest_too() -> None:
     record = made_up_search.infeasible_record()
-    assert record.nearest is not None
     guess = record.nearest.latency_ms[TARGET]
     limits = record.limits.model_copy(update={"latency_ms": {TARGET: guess.typical}})
     assert nearest_table(limits, record.nearest).rows[-1][3].text == "✓ within"
@@ -335,14 +307,12 @@ def test_one_candidate_of_a_search_of_several_sizes(everything: ReportInputs) ->
     rng = np.random.default_rng(0)
     one = made_up_search.search_record(rng, count=40)
     first = one.ranking[0]
-    single = one.model_copy(
-        update={
-            "evaluated": (one.evaluated[first],),
-            "ranking": (0,),
-            "front": (0,),
-            "per_target": (),
-            "resolutions": (),
-            "hypervolume": (0.2,),
-        }
+    with_search(
+        everything.model_copy(update={"search": one}),
+        evaluated=(one.evaluated[first],),
+        ranking=(0,),
+        front=(0,),
+        per_target=(),
+        resolutions=(),
+        hypervolume=(0.2,),
     )
-    read_html(render(everything.model_copy(update={"search": single})))

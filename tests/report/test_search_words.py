@@ -15,7 +15,6 @@ from tests.report.reading import plain
 def exact(**changed: object) -> ExactSearch:
     rng = np.random.default_rng(3)
     record = made_up_search.search_record(rng, count=60)
-    assert record.exact is not None
     return record.exact.model_copy(update=changed)
 
 
@@ -55,7 +54,6 @@ def test_a_choice_without_regret() -> None:
 
 def test_what_was_not_asked_is_not_told() -> None:
     search = made_up.inputs().search
-    assert search is not None
     assert search_words.best_single_words(search) == ""
     assert search_words.sharing_words(search) == ""
     assert search_words.margin_words(search) == ""

@@ -36,8 +36,6 @@ TILES = sorted(set(re.findall(r"--(t-[a-z0-9-]+)-ink:", CSS)))
 def colours(scheme: str) -> dict[str, str]:
     light = re.search(r":root \{(.*?)\}", CSS, re.DOTALL)
     dark = re.search(r"prefers-color-scheme: dark\) \{\s*:root \{(.*?)\}", CSS, re.DOTALL)
-    assert light is not None
-    assert dark is not None
     found = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", light[1]))
     if scheme == "dark":
         found |= dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", dark[1]))
@@ -82,7 +80,7 @@ def test_every_class_that_is_drawn_has_a_style() -> None:
     folder = Path(pipeline.report.__file__).parent
     styled = set(re.findall(r"\.([a-z][a-z0-9-]*)", CSS))
     drawn = set()
-    for source in folder.glob("*.py"):
+    for source in folder.rglob("*.py"):
         text = source.read_text(encoding="utf-8")
         drawn |= set(re.findall(r'LegendItem\("([a-z0-9-]+)"', text))
         drawn |= set(re.findall(r'css: str = "([a-z0-9-]+)"', text))
@@ -99,6 +97,5 @@ def test_every_input_size_has_a_mark_that_needs_no_colour() -> None:
     looks = set()
     for place, css in enumerate(SIZE_CLASSES):
         outline = re.search(r' d="([^"]+)"', size_key(place))
-        assert outline is not None
         looks.add((outline[1], css in filled))
     assert len(looks) == len(SIZE_CLASSES)

@@ -13,11 +13,11 @@ from pipeline.report.limits import check_limits
 from pipeline.report.summary import sampling_std_percent
 from pipeline.space.cost import architecture_cost
 from tests.report import made_up
+from tests.report.made_up import changed, without
 
 
 def test_figures_of_a_complete_run(inputs: ReportInputs) -> None:
     summary = summarise(inputs)
-    assert inputs.verify is not None
     winner = inputs.verify.candidates[1].candidate
     assert summary.verdict == "met"
     assert summary.architecture == winner.architecture
@@ -32,7 +32,6 @@ def test_figures_of_a_complete_run(inputs: ReportInputs) -> None:
     assert summary.search_validation_accuracy_percent == 92.8
     assert summary.test_accuracy_percent == 92.41
     assert summary.test_accuracy_std_percent == pytest.approx(0.2648, abs=1e-3)
-    assert summary.parity is not None
     assert summary.parity.top1_agreement == 1.0
     exported = [file.path for file in summary.files if file.path.startswith("runs/made-up/export/")]
     assert [path.rpartition("/")[2] for path in exported] == list(KINDS)
@@ -41,25 +40,21 @@ def test_figures_of_a_complete_run(inputs: ReportInputs) -> None:
 
 def test_the_honesty_of_the_table_and_how_it_was_had(inputs: ReportInputs) -> None:
     summary = summarise(inputs)
-    assert inputs.profile is not None
     assert summary.honesty == inputs.profile.calibration.honesty
     assert summary.method == "isolated"
     assert [entry.method for entry in summary.methods] == ["isolated", "in_context"]
-    without = summarise(inputs.model_copy(update={"profile": None}))
-    assert (without.honesty, without.method, without.methods) == (None, None, ())
+    bare = summarise(without(inputs, "profile"))
+    assert (bare.honesty, bare.method, bare.methods) == (None, None, ())
 
 
 def test_differences_of_a_table_of_elsewhere(inputs: ReportInputs) -> None:
-    assert inputs.search is not None
     assert summarise(inputs).foreign == ()
-    search = inputs.search.model_copy(update={"foreign": ("cpu was 'A', is 'B'",)})
-    told = summarise(inputs.model_copy(update={"search": search}))
-    assert told.foreign == ("cpu was 'A', is 'B'",)
+    told = ("cpu was 'A', is 'B'",)
+    assert summarise(changed(inputs, "search", foreign=told)).foreign == told
 
 
 def test_the_benchmark_decides_over_verification(inputs: ReportInputs) -> None:
     check = summarise(inputs).main_check
-    assert check is not None
     assert check.measured_by == "benchmark"
     assert check.margin_percent == pytest.approx(100 * (1 - 0.349 / made_up.LIMIT_MS))
     slower = summarise(made_up.inputs(winner_ms=0.37))
@@ -67,15 +62,13 @@ def test_the_benchmark_decides_over_verification(inputs: ReportInputs) -> None:
 
 
 def test_without_a_benchmark_verification_decides(inputs: ReportInputs) -> None:
-    check = summarise(inputs.model_copy(update={"benchmark": None})).main_check
-    assert check is not None
+    check = summarise(without(inputs, "benchmark")).main_check
     assert check.measured_by == "verify"
     assert check.verdict == "met"
 
 
 def test_a_prediction_is_not_a_measurement(inputs: ReportInputs) -> None:
-    nothing = dict.fromkeys(("verify", "retrain", "export", "benchmark"))
-    summary = summarise(inputs.model_copy(update=nothing))
+    summary = summarise(without(inputs, "verify", "retrain", "export", "benchmark"))
     assert summary.verdict == "not measured"
     assert summary.measured_ms is None
     assert summary.predicted_ms is not None
@@ -83,45 +76,32 @@ def test_a_prediction_is_not_a_measurement(inputs: ReportInputs) -> None:
 
 
 def test_a_reference_of_the_same_shape_is_not_the_chosen_network(inputs: ReportInputs) -> None:
-    assert inputs.benchmark is not None
     chosen = inputs.benchmark.results[0]
-    twin = chosen.model_copy(
-        update={"name": "twin", "is_reference": True, "latency_ms": chosen.latency_ms.model_copy(
-            update={"typical": 9.0})}
-    )  # fmt: skip
-    record = inputs.benchmark.model_copy(update={"results": (twin, chosen)})
-    assert summarise(inputs.model_copy(update={"benchmark": record})).measured_ms == 0.349
+    slow = chosen.latency_ms.model_copy(update={"typical": 9.0})
+    twin = chosen.model_copy(update={"name": "twin", "is_reference": True, "latency_ms": slow})
+    assert summarise(changed(inputs, "benchmark", results=(twin, chosen))).measured_ms == 0.349
 
 
 def test_host_and_the_machine_s_own_name_are_one_target(inputs: ReportInputs) -> None:
-    assert inputs.benchmark is not None
     own = made_up.TARGET.replace("host", "made-up-cpu-2c")
     results = tuple(r.model_copy(update={"target": own}) for r in inputs.benchmark.results)
-    record = inputs.benchmark.model_copy(update={"results": results})
-    check = summarise(inputs.model_copy(update={"benchmark": record})).main_check
-    assert check is not None
-    assert check.measured_by == "benchmark"
+    here = changed(inputs, "benchmark", results=results)
+    assert summarise(here).main_check.measured_by == "benchmark"
 
 
 def test_another_machine_s_host_is_another_target(inputs: ReportInputs) -> None:
-    assert inputs.benchmark is not None
-    elsewhere = replace(inputs.benchmark.environment, device="another-1c")
-    record = inputs.benchmark.model_copy(update={"environment": elsewhere})
-    check = summarise(inputs.model_copy(update={"benchmark": record})).main_check
-    assert check is not None
-    assert check.measured_by == "verify"
+    machine = replace(inputs.benchmark.environment, device="another-1c")
+    elsewhere = changed(inputs, "benchmark", environment=machine)
+    assert summarise(elsewhere).main_check.measured_by == "verify"
 
 
 def test_retraining_of_another_network_lends_no_accuracy(inputs: ReportInputs) -> None:
-    assert inputs.retrain is not None
-    assert inputs.search is not None
     other = next(
         c.architecture
         for c in inputs.search.evaluated
         if c.architecture != inputs.retrain.architecture
     )
-    retrain = inputs.retrain.model_copy(update={"architecture": other})
-    summary = summarise(inputs.model_copy(update={"retrain": retrain}))
+    summary = summarise(changed(inputs, "retrain", architecture=other))
     assert summary.test_accuracy_percent is None
 
 
@@ -141,15 +121,12 @@ def test_retraining_of_another_network_lends_no_accuracy(inputs: ReportInputs) -
 )
 def test_each_limit_by_itself(inputs: ReportInputs, limits: Limits, verdict: str) -> None:
     architecture = summarise(inputs).architecture
-    assert architecture is not None
     checks = check_limits(inputs, limits, architecture, architecture_cost(architecture))
     assert [check.verdict for check in checks] == [verdict]
 
 
 def test_without_limits_there_is_nothing_to_meet(inputs: ReportInputs) -> None:
-    assert inputs.verify is not None
-    verify = inputs.verify.model_copy(update={"limits": Limits()})
-    summary = summarise(inputs.model_copy(update={"verify": verify}))
+    summary = summarise(changed(inputs, "verify", limits=Limits()))
     assert summary.verdict == "no limits"
     assert "14.7" in summary.sentence
 

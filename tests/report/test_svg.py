@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from pipeline.report.pictures import svg
+from pipeline.report.scale import Scale, spread
 
 
 @given(
@@ -17,7 +18,7 @@ from pipeline.report.pictures import svg
 def test_ticks_are_round_inside_and_about_as_many_as_asked(
     low: float, span: float, about: int
 ) -> None:
-    scale = svg.Scale(low, low + span, 0, 100)
+    scale = Scale(low, low + span, 0, 100)
     ticks = scale.ticks(about)
     assert ticks == sorted(set(ticks))
     assert 0 < len(ticks) <= 2 * about + 2
@@ -26,13 +27,13 @@ def test_ticks_are_round_inside_and_about_as_many_as_asked(
 
 @given(st.lists(st.floats(-1e6, 1e6), max_size=20), st.floats(0.01, 0.2))
 def test_a_range_holds_its_values_and_is_never_empty(values: list[float], margin: float) -> None:
-    low, high = svg.spread(values, margin=margin)
+    low, high = spread(values, margin=margin)
     assert low < high
     assert all(low <= value <= high for value in values)
 
 
 def test_a_range_stops_at_its_floor() -> None:
-    assert svg.spread([0.1, 9.0], floor=0.0)[0] == 0.0
+    assert spread([0.1, 9.0], floor=0.0)[0] == 0.0
 
 
 def test_text_is_escaped_and_markup_is_not() -> None:

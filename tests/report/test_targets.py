@@ -17,7 +17,8 @@ from pipeline.report import ReportInputs
 from pipeline.report.markdown import render_markdown
 from pipeline.report.summary import summarise
 from tests.report import made_up
-from tests.report.reading import Element, plain, read_html, render, words
+from tests.report.made_up import changed, first_result
+from tests.report.reading import Element, page_of, plain, rows_of, titled, words
 
 INT8 = "host/onnxruntime-int8-b1-t1"
 GPU = "host/tensorrt-fp16-b8"
@@ -35,29 +36,11 @@ def answered(agreement: float) -> EngineAnswers:
     )
 
 
-def rows_of(table: Element) -> list[list[str]]:
-    return [
-        [plain(cell.words).strip() for cell in (*row.all("th"), *row.all("td"))]
-        for row in table.all("tbody")[0].all("tr")
-    ]
-
-
-def table_with(page: Element, section: str, caption: str) -> Element:
-    return next(
-        table
-        for table in page.by_id(section).all("table")
-        if caption in plain(table.all("caption")[0].words)
-    )
-
-
 @pytest.fixture(scope="module")
 def several() -> ReportInputs:
     """The chosen network on five targets: one has its own clock, one failed, one is wrong."""
     inputs, rng = made_up.inputs(), np.random.default_rng(3)
-    assert inputs.benchmark is not None
     chosen, *others = inputs.benchmark.results
-    assert chosen.architecture is not None
-    assert chosen.latency_ms is not None
     places = [placed.place for placed in chosen.architecture.operators()]
     layers = {place: 0.01 + 0.001 * number for number, place in enumerate(places)}
     device = DeviceTiming(
@@ -108,11 +91,11 @@ def several() -> ReportInputs:
 
 @pytest.fixture(scope="module")
 def page(several: ReportInputs) -> Element:
-    return read_html(render(several))
+    return page_of(several)
 
 
 def test_the_chosen_network_stands_on_each_target(page: Element) -> None:
-    rows = rows_of(table_with(page, "benchmark", "on 5 targets"))
+    rows = rows_of(titled(page, "benchmark", "on 5 targets"))
     assert [row[0] for row in rows] == [made_up.TARGET, INT8, GPU, BROKEN, WRONG]
     assert [row[1] for row in rows] == ["fp32", "fp32+int8", "fp16", "–", "–"]
     assert [row[3] for row in rows] == ["1.00 ×", "1.50 ×", "0.29 ×", "–", "–"]
@@ -125,28 +108,22 @@ def test_the_chosen_network_stands_on_each_target(page: Element) -> None:
 
 
 def test_what_each_engine_answers_stands_beside_its_times(page: Element) -> None:
-    table = table_with(page, "benchmark", "on 5 targets")
+    table = titled(page, "benchmark", "on 5 targets")
     assert "asked for 256 images of search-validation" in plain(table.all("caption")[0].words)
     assert [row[5] for row in rows_of(table)] == ["100.0 %", "–", "–", "–", "47.5 %"]
 
 
 def test_a_single_engine_is_asked_too(several: ReportInputs) -> None:
-    assert several.benchmark is not None
-    alone = several.benchmark.model_copy(update={"results": several.benchmark.results[:1]})
-    found = read_html(render(several.model_copy(update={"benchmark": alone})))
+    found = page_of(changed(several, "benchmark", results=several.benchmark.results[:1]))
     assert "100.0 % of them do" in words(found, "benchmark")
 
 
 def test_a_limit_is_not_met_by_an_engine_that_answers_wrongly(several: ReportInputs) -> None:
-    assert several.benchmark is not None
-    first, *others = several.benchmark.results
     assert summarise(several).verdict == "met"
     why = "onnxruntime computes it wrongly on this machine"
-    wrong = first.model_copy(
-        update={"latency_ms": None, "answers": answered(0.45), "error": why, "samples_ms": ()}
+    inputs = first_result(
+        several, latency_ms=None, answers=answered(0.45), error=why, samples_ms=()
     )
-    record = several.benchmark.model_copy(update={"results": (wrong, *others)})
-    inputs = several.model_copy(update={"benchmark": record})
     summary = summarise(inputs)
     (latency,) = (check for check in summary.limits if check.quantity == "latency")
     # Verification had a time for it, of the same engine.
@@ -154,14 +131,14 @@ def test_a_limit_is_not_met_by_an_engine_that_answers_wrongly(several: ReportInp
     assert (latency.verdict, latency.value) == ("not measured", None)
     assert summary.verdict == "not measured"
     assert summary.measured_ms is None
-    words_of_page = words(read_html(render(inputs)), "verdict")
+    words_of_page = words(page_of(inputs), "verdict")
     assert f"{made_up.TARGET} is given no latency: {why}." in words_of_page
     assert "that of its verification" not in words_of_page
 
 
 def test_a_device_tells_its_own_times(page: Element) -> None:
     ((target, compute, enqueue, there, back, clock, temperature, power, slowed),) = rows_of(
-        table_with(page, "benchmark", "by the device's own clock")
+        titled(page, "benchmark", "by the device's own clock")
     )
     assert target == GPU
     assert compute.startswith("0.031")
@@ -174,18 +151,16 @@ def test_a_device_tells_its_own_times(page: Element) -> None:
 def test_what_a_reader_must_know_stands_beside_the_times(page: Element) -> None:
     assert f"{GPU}: no CUDA graph" in words(page, "benchmark")
     # And the chosen network is not told twice.
-    every = table_with(page, "benchmark", "Latency of one call")
+    every = titled(page, "benchmark", "Latency of one call")
     assert [row[0] for row in rows_of(every)].count("made-up-cream") == 1
 
 
 def test_blocks_have_a_time_on_each_target_and_what_is_of_none_is_shown(
     page: Element, several: ReportInputs
 ) -> None:
-    table = table_with(page, "model", "Time of each block")
+    table = titled(page, "model", "Time of each block")
     rows = rows_of(table)
-    assert several.benchmark is not None
     chosen = several.benchmark.results[0].architecture
-    assert chosen is not None
     places = [placed.place for placed in chosen.operators()]
     assert [row[0] for row in rows] == [*places, "of no block"]
     assert rows[0][2:] == ["0.0100 ms", "0.0100 ms"]
@@ -199,7 +174,7 @@ def test_each_target_has_its_own_control_network(page: Element) -> None:
 
 
 def test_a_single_target_is_not_set_beside_itself(page: Element) -> None:
-    alone = read_html(render(made_up.inputs()))
+    alone = page_of(made_up.inputs())
     assert "by the device's own clock" not in words(alone, "benchmark")
     assert "targets, timed in turn" not in words(alone, "benchmark")
     assert "Time of each block" not in words(alone, "model")
@@ -212,7 +187,6 @@ def test_the_short_report_tells_of_all_targets(several: ReportInputs) -> None:
 
 
 def test_the_record_comes_back_as_it_was_written(several: ReportInputs) -> None:
-    assert several.benchmark is not None
     again = BenchmarkRecord.model_validate_json(several.benchmark.model_dump_json())
     assert again == several.benchmark
     assert again.targets == (made_up.TARGET, INT8, GPU, BROKEN, WRONG)

@@ -14,24 +14,12 @@ from pipeline.report.formatting import NBSP
 from pipeline.report.sections.waterfall import measured_times, predicted_times, waterfall_blocks
 from pipeline.report.summary import Summary, summarise
 from tests.report import made_up
-
-
-@pytest.fixture(scope="module")
-def inputs() -> ReportInputs:
-    return made_up.inputs()
+from tests.report.made_up import changed, first_result, without
 
 
 @pytest.fixture(scope="module")
 def summary(inputs: ReportInputs) -> Summary:
     return summarise(inputs)
-
-
-def with_layers(inputs: ReportInputs, layers_ms: dict[str, float]) -> ReportInputs:
-    assert inputs.benchmark is not None
-    chosen, *others = inputs.benchmark.results
-    chosen = chosen.model_copy(update={"layers_ms": layers_ms})
-    record = inputs.benchmark.model_copy(update={"results": (chosen, *others)})
-    return inputs.model_copy(update={"benchmark": record})
 
 
 def shown(inputs: ReportInputs) -> tuple[list[Figure], list[str], list[Missing]]:
@@ -46,33 +34,23 @@ def shown(inputs: ReportInputs) -> tuple[list[Figure], list[str], list[Missing]]
 def test_a_prediction_taken_apart_adds_up_to_the_calibration_s_own(
     inputs: ReportInputs, summary: Summary
 ) -> None:
-    assert inputs.profile is not None
-    assert inputs.search is not None
-    assert summary.architecture is not None
     calibration = inputs.profile.calibration
     operators = list(summary.architecture.operators())
     whole_ms = calibration.offset_ms + calibration.per_block_ms * summary.architecture.depth
     whole_ms += sum(calibration.in_context_ms[placed.spec.key] for placed in operators)
     times = predicted_times(inputs, summary, summary.architecture)
-    assert times is not None
     assert sum(times.by_place_ms.values()) == pytest.approx(whole_ms)
     assert times.by_place_ms[REST] == calibration.offset_ms
-    scaled = inputs.search.model_copy(update={"table_scale": {made_up.TARGET: 1.1}})
-    slower = predicted_times(
-        inputs.model_copy(update={"search": scaled}), summary, summary.architecture
-    )
-    assert slower is not None
+    scaled = changed(inputs, "search", table_scale={made_up.TARGET: 1.1})
+    slower = predicted_times(scaled, summary, summary.architecture)
     assert sum(slower.by_place_ms.values()) == pytest.approx(1.1 * whole_ms)
 
 
 def test_a_profiled_run_divides_the_latency_that_was_measured_without_it(
     inputs: ReportInputs,
 ) -> None:
-    assert inputs.benchmark is not None
     chosen = inputs.benchmark.results[0]
-    assert chosen.latency_ms is not None
     times = measured_times(chosen)
-    assert times is not None
     assert list(times.by_place_ms) == list(chosen.layers_ms)
     assert sum(times.by_place_ms.values()) == pytest.approx(chosen.latency_ms.typical)
     assert times.left_over_ms is None
@@ -83,8 +61,6 @@ def test_a_profiled_run_divides_the_latency_that_was_measured_without_it(
 def test_the_table_ends_at_both_totals(inputs: ReportInputs, summary: Summary) -> None:
     (figure,), _, lacking = shown(inputs)
     assert lacking == []
-    assert summary.architecture is not None
-    assert summary.predicted_ms is not None
     assert summary.measured_ms is not None
     places = [placed.place for placed in summary.architecture.operators()]
     assert [row[0].text for row in figure.table.rows[: len(places)]] == places
@@ -122,15 +98,14 @@ def test_a_profiler_that_disturbs_is_not_believed(inputs: ReportInputs) -> None:
     _, (calm,), _ = shown(inputs)
     assert "believe the total" not in calm
     assert "10 % of it belongs to no block" in calm
-    assert inputs.benchmark is not None
     chosen = inputs.benchmark.results[0]
-    slow = with_layers(inputs, {place: 4 * ms for place, ms in chosen.layers_ms.items()})
-    _, (words,), _ = shown(slow)
+    slow = {place: 4 * ms for place, ms in chosen.layers_ms.items()}
+    _, (words,), _ = shown(first_result(inputs, layers_ms=slow))
     assert "believe the total, and of single blocks' measured times only the coarse order" in words
 
 
 def test_without_layer_times_the_prediction_stands_alone(inputs: ReportInputs) -> None:
-    (figure,), words, (lacking,) = shown(with_layers(inputs, {}))
+    (figure,), words, (lacking,) = shown(first_result(inputs, layers_ms={}))
     assert words == []
     assert {row[5].text for row in figure.table.rows} == {"–"}
     assert "measured-bar" not in figure.wide
@@ -139,14 +114,13 @@ def test_without_layer_times_the_prediction_stands_alone(inputs: ReportInputs) -
 
 
 def test_without_a_calibration_the_measurement_stands_alone(inputs: ReportInputs) -> None:
-    (figure,), _, (lacking,) = shown(inputs.model_copy(update={"profile": None}))
+    (figure,), _, (lacking,) = shown(without(inputs, "profile"))
     assert "predicted-bar" not in figure.wide
     assert lacking.command == "python run_pipeline.py profile --recipe made-up"
 
 
 def test_with_neither_there_is_no_picture(inputs: ReportInputs) -> None:
-    bare = inputs.model_copy(update={"profile": None, "benchmark": None})
-    figures, words, lacking = shown(bare)
+    figures, words, lacking = shown(without(inputs, "profile", "benchmark"))
     assert (figures, words) == ([], [])
     assert [block.command for block in lacking] == [
         "python run_pipeline.py profile --recipe made-up",
@@ -155,9 +129,7 @@ def test_with_neither_there_is_no_picture(inputs: ReportInputs) -> None:
 
 
 def test_a_calibration_of_another_input_size_predicts_no_blocks(inputs: ReportInputs) -> None:
-    assert inputs.profile is not None
     other = inputs.profile.calibration.model_copy(update={"resolution": 96})
-    profile = inputs.profile.model_copy(update={"calibration": other})
-    figures, _, (lacking,) = shown(inputs.model_copy(update={"profile": profile}))
+    figures, _, (lacking,) = shown(changed(inputs, "profile", calibration=other))
     assert len(figures) == 1
     assert "another space or input size" in lacking.reason
