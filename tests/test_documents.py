@@ -82,7 +82,8 @@ def modules_of_package() -> dict[str, Path]:
 
 @functools.cache
 def names_of(path: Path) -> frozenset[str]:
-    return frozenset(_names(ast.parse(path.read_text(encoding="utf-8")).body)) | {"__main__", "__file__", "__name__"}
+    found = set(_names(ast.parse(path.read_text(encoding="utf-8")).body))
+    return frozenset(found | {"__main__", "__file__", "__name__"})
 
 
 def _names(body: list[ast.stmt]) -> Iterator[str]:

@@ -35,8 +35,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -132,7 +133,7 @@ Maker = Callable[[onnx.ModelProto, Images | None, Path], onnx.ModelProto]
 
 
 def _makers() -> dict[str, Maker]:
-    return {FP16: _half, INT8: _asymmetric, INT8_SYMMETRIC: _symmetric}
+    return {FP16: _half, **{file: partial(_in_int8, it) for file, it in _FLAVOURS.items()}}
 
 
 def _half(model: onnx.ModelProto, images: Images | None, source: Path) -> onnx.ModelProto:
@@ -159,48 +160,48 @@ def _half(model: onnx.ModelProto, images: Images | None, source: Path) -> onnx.M
     return made
 
 
-def _asymmetric(model: onnx.ModelProto, images: Images | None, source: Path) -> onnx.ModelProto:
-    return _quantised(
-        model,
-        _ranges(model, images, source),
-        source,
-        activations=TensorProto.UINT8,
-        operations=_QUANTISED,
-        options={"ActivationSymmetric": False, "WeightSymmetric": True},
-    )
+_Ranges = dict[str, tuple[np.float32, np.float32]]
 
 
-def _symmetric(model: onnx.ModelProto, images: Images | None, source: Path) -> onnx.ModelProto:
-    return _quantised(
-        model,
-        _ranges(model, images, source),
-        source,
-        activations=TensorProto.INT8,
-        operations=_QUANTISED_SYMMETRIC,
-        options={
+class _Flavour(NamedTuple):
+    """One way of int8.
+
+    Attributes:
+        activations: Type of what flows between nodes.
+        operations: What is quantised.
+        options: The quantiser's own.
+    """
+
+    activations: int
+    operations: Sequence[str]
+    options: dict[str, object]
+
+
+_FLAVOURS = {
+    INT8: _Flavour(
+        TensorProto.UINT8, _QUANTISED, {"ActivationSymmetric": False, "WeightSymmetric": True}
+    ),
+    INT8_SYMMETRIC: _Flavour(
+        TensorProto.INT8,
+        _QUANTISED_SYMMETRIC,
+        {
             "ActivationSymmetric": True,
             "WeightSymmetric": True,
             "QuantizeBias": False,
             "OpTypesToExcludeOutputQuantization": list(_QUANTISED_SYMMETRIC),
         },
-    )
+    ),
+}
 
 
-_Ranges = dict[str, tuple[np.float32, np.float32]]
-
-
-def _quantised(
-    model: onnx.ModelProto,
-    ranges: _Ranges,
-    source: Path,
-    *,
-    activations: int,
-    operations: Sequence[str],
-    options: dict[str, object],
+def _in_int8(
+    flavour: _Flavour, model: onnx.ModelProto, images: Images | None, source: Path
 ) -> onnx.ModelProto:
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+    ranges = _ranges(model, images, source)
+    operations = flavour.operations
     present = [op for op in operations if any(node.op_type == op for node in model.graph.node)]
     try:
         # The pieces of ONNX Runtime's `quantize_static`, which writes files and logs by itself.
@@ -209,12 +210,12 @@ def _quantised(
             per_channel=True,
             reduce_range=True,  # of weights: nothing else is asked with it
             weight_qType=TensorProto.INT8,
-            activation_qType=activations,
+            activation_qType=flavour.activations,
             tensors_range=TensorsData(CalibrationMethod.MinMax, dict(ranges)),
             nodes_to_quantize=[],
             nodes_to_exclude=[],
             op_types_to_quantize=present,
-            extra_options=options,
+            extra_options=flavour.options,
         )
         quantizer.quantize_model()
     except Exception as error:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
@@ -104,12 +103,7 @@ class MeasuringBench:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     @property
@@ -229,7 +223,7 @@ class MeasuringBench:
     def _end(self, index: int) -> None:
         process = self._processes.pop(index, None)
         if process is not None:
-            process.__exit__(None, None, None)
+            process.__exit__()
 
     def _close(self, *error: object) -> None:
         for index in list(self._processes):

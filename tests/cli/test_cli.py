@@ -19,6 +19,7 @@ from pipeline.space.architecture import Architecture
 from pipeline.space.cost import architecture_cost
 from pipeline.space.search_space import get_space
 from tests.checkout import ROOT
+from tests.cli.calling import call
 from tests.latency import synthetic
 
 VERBS = [command.callback.__name__ for command in cli.app.registered_commands if command.callback]
@@ -38,13 +39,12 @@ Run = Callable[..., tuple[int, str, str]]
 def run(workdir: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command line in this process: exit code, standard output, standard error."""
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as left:
-            cli.main(list(arguments))
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = call(*arguments)
         out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
+        return code, out, err
 
-    return call
+    return run
 
 
 def write(path: str, value: object) -> str:

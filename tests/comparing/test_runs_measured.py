@@ -16,25 +16,14 @@ from pipeline.cli import app as cli
 from pipeline.comparing.runs import MODEL, RunComparison
 from pipeline.export.architectures import export_models
 from pipeline.files.whole import write_record
-from pipeline.measure.protocol import TimingProtocol
 from pipeline.recipe.recipe import read_recipe
 from pipeline.recipe.resume import prepare_run
 from pipeline.records.benchmark import BenchmarkRecord
 from pipeline.space.architecture import Architecture
 from pipeline.trials.benchmark import RANDOM, BenchmarkSubject, benchmark
-from tests.measure.tiny import TARGET, networks
+from tests.measure.tiny import QUICK, TARGET, networks
 
-PROTOCOL = TimingProtocol(
-    sweeps=30,
-    min_sweeps=30,
-    unsteady_percent=1e6,
-    sweep_interval_s=0,
-    warm_runs=1,
-    runs=10,
-    burst_ms=0.0,
-    warmup_ms=1.0,
-    control_runs=2,
-)
+PROTOCOL = QUICK.model_copy(update={"sweeps": 30, "min_sweeps": 30, "runs": 10})
 
 
 def slowed(architecture: Architecture) -> Architecture:

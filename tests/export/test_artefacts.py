@@ -1,7 +1,6 @@
 """What an exported network leaves as: files, how accurate they are, and which are refused."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,20 +21,12 @@ from pipeline.recipe.resume import StageContext
 from pipeline.recipe.stages import find_stage
 from pipeline.records.export import ExportedFile, ExportedModel, ExportRecord
 from pipeline.space.architecture import Architecture
+from tests.images.conftest import _one_thread as _one_thread
 from tests.report.made_up import export_record, retrain_record
 
 ARCHITECTURE = Architecture(
     space="cream", resolution=32, num_classes=10, stages=(("mb4_3x3",),) * 5, name="small"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other on a busy machine take many times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

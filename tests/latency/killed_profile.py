@@ -2,20 +2,12 @@
 
 from pipeline.device.target import Target
 from pipeline.latency.profiling import profile
-from pipeline.measure.protocol import TimingProtocol
 from pipeline.space.search_space import get_space
+from tests.measure.tiny import QUICK
 
 # Both numbers of sweeps alike, so that every run makes the same visits.
-PROTOCOL = TimingProtocol(
-    sweeps=60,
-    min_sweeps=60,
-    unsteady_percent=1000,
-    sweep_interval_s=0,
-    warm_runs=0,
-    runs=2,
-    burst_ms=0,
-    warmup_ms=0,
-    control_runs=1,
+PROTOCOL = QUICK.model_copy(
+    update={"sweeps": 60, "min_sweeps": 60, "warm_runs": 0, "warmup_ms": 0.0, "control_runs": 1}
 )
 
 

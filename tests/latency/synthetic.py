@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.device.fingerprint import Environment, environment
 from pipeline.device.target import Target
 from pipeline.latency.calibration import Measured, OperatorTimes, calibrate
+from pipeline.latency.model import save_calibration
 from pipeline.latency.posterior import Networks
 from pipeline.latency.sampling import design_networks
 from pipeline.latency.table import network_key
@@ -110,6 +111,17 @@ def write_table(
         for sweep in sweeps:
             for key, time_ms in times_ms.items():
                 journal.append(visit(key, (time_ms, 2 * time_ms), sweep=sweep))
+    return path
+
+
+def write_calibrated_table(
+    space: SearchSpace, resolutions: Sequence[int], num_classes: int
+) -> Path:
+    """Writes a table of a space at each input size, and its calibrations beside it."""
+    specs = [spec for size in resolutions for spec in space.distinct_operators(size, num_classes)]
+    path = write_table(times_of(specs))
+    for resolution in resolutions:
+        save_calibration(path, TARGET, calibration(space, resolution, num_classes))
     return path
 
 

@@ -47,10 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LatencyModel:
     """Of the whole space at two resolutions."""
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(tmp_path_factory.mktemp("model"))
-        specs = [s for r in RESOLUTIONS for s in CREAM.distinct_operators(r, CLASSES)]
-        path = write_table(times_of(specs))
-        for resolution in RESOLUTIONS:
-            save_calibration(path, TARGET, synthetic.calibration(CREAM, resolution, CLASSES))
+        synthetic.write_calibrated_table(CREAM, RESOLUTIONS, CLASSES)
         return LatencyModel.read(TARGET)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import TableError
 from pipeline.latency.calibration import posterior_of
-from pipeline.latency.model import LatencyModel, save_calibration
+from pipeline.latency.model import LatencyModel
 from pipeline.latency.observed import LEAST_NOISE, LEVEL_STD
 from pipeline.latency.sampling import sample_networks
 from pipeline.records.candidates import LatencyPrediction
@@ -19,7 +19,7 @@ from pipeline.space.encoding import Floats, encode
 from pipeline.space.operator_spec import parse_key
 from pipeline.space.search_space import get_space
 from tests.latency import synthetic
-from tests.latency.synthetic import TARGET, network_ms, times_of, write_table
+from tests.latency.synthetic import TARGET, network_ms
 
 CREAM = get_space("cream")
 NARROW = CREAM.narrowed(max_depth=3, operators=["mb6_3x3", "mb4_3x3", "mb6_5x5"])
@@ -31,10 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LatencyModel:
     """Of the narrowed space at two resolutions, its table checked and found 25 % too fast."""
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(tmp_path_factory.mktemp("observed"))
-        specs = [s for r in RESOLUTIONS for s in NARROW.distinct_operators(r, CLASSES)]
-        path = write_table(times_of(specs))
-        for resolution in RESOLUTIONS:
-            save_calibration(path, TARGET, synthetic.calibration(NARROW, resolution, CLASSES))
+        synthetic.write_calibrated_table(NARROW, RESOLUTIONS, CLASSES)
         return replace(LatencyModel.read(TARGET), scale=1.25)
 
 

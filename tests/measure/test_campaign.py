@@ -45,19 +45,11 @@ from pipeline.measure.protocol import TimingProtocol
 from pipeline.measure.statistics import reduce_all
 from pipeline.space.operator_spec import parse_key
 from tests.checkout import ROOT
+from tests.measure import tiny
 from tests.measure.simulated import SUBJECTS, ChangingLevels, SimulatedProcess, steady
+from tests.measure.tiny import TARGET
 
-TARGET = Target.parse("host/onnxruntime-fp32-b1-t1")
-QUICK = TimingProtocol(
-    sweeps=3,
-    unsteady_percent=1e6,
-    sweep_interval_s=0,
-    warm_runs=0,
-    runs=2,
-    burst_ms=0,
-    warmup_ms=0,
-    control_runs=2,
-)
+QUICK = tiny.QUICK.model_copy(update={"warm_runs": 0, "warmup_ms": 0.0})
 USUAL = TimingProtocol(sweep_interval_s=0, warmup_ms=1)
 KEYS = ("cn_k1_s1_i8_o8_r8", "cn_k1_s1_i8_o16_r8")
 
@@ -273,18 +265,23 @@ class Killer:
             os.kill(self.killed[-1], signal.SIGKILL)
 
 
+def copies(models: dict[str, Path], names: str) -> dict[str, Path]:
+    return {f"{key} {name}": model for key, model in models.items() for name in names}
+
+
+def run_all(
+    subjects: dict[str, Path], models: dict[str, Path], journal: Path, killer: Killer
+) -> Campaign:
+    control = models[KEYS[0]]
+    return run(subjects, journal, control=control, skip_refused=True, progress=killer)
+
+
 def test_a_process_killed_in_the_middle_is_recorded_and_the_rest_measured(
     models: dict[str, Path], tmp_path: Path
 ) -> None:
     killer = Killer(2)  # in the first sweep, of three
-    subjects = {f"{key} {copy}": model for key, model in models.items() for copy in "ab"}
-    found = run(
-        subjects,
-        tmp_path / "j",
-        control=models[KEYS[0]],
-        skip_refused=True,
-        progress=killer,
-    )
+    subjects = copies(models, "ab")
+    found = run_all(subjects, models, tmp_path / "j", killer)
     assert len(killer.killed) == 1
     ((lost, reason),) = found.failed.items()
     assert lost in subjects
@@ -311,16 +308,10 @@ def test_who_wants_every_subject_is_told_after_the_rest_was_measured(
 def test_a_target_whose_processes_keep_dying_is_given_up(
     models: dict[str, Path], tmp_path: Path
 ) -> None:
-    subjects = {f"{key} {copy}": model for key, model in models.items() for copy in "abcd"}
+    subjects = copies(models, "abcd")
     killer = Killer(1, 2, 3, 4)
     with pytest.raises(CrashedError, match="the 3 before it died too"):
-        run(
-            subjects,
-            tmp_path / "j",
-            control=models[KEYS[0]],
-            skip_refused=True,
-            progress=killer,
-        )
+        run_all(subjects, models, tmp_path / "j", killer)
     assert len(killer.killed) == 4
     assert set(found_keys(tmp_path / "j")) < set(subjects)
 

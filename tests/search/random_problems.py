@@ -13,7 +13,8 @@ from pipeline.search.cost_tables import CostTables
 from pipeline.search.problem import Problem
 from pipeline.space.encoding import Floats, Rows, SlotTable
 from pipeline.space.search_space import SearchSpace, get_space
-from tests.search.toys import CLASSES, CPU, CPU_MS, GPU, GPU_MS, Norm, every_row
+from tests.search.toys import CLASSES, CPU, CPU_MS, GPU, GPU_MS, Norm
+from tests.space.every_row import every_row
 
 _SHAPES = [(5, 1, 4), (5, 2, 2), (4, 2, 3), (3, 3, 3), (3, 2, 4), (2, 3, 4), (3, 3, 2), (4, 1, 6)]
 

@@ -1,6 +1,5 @@
 """Small search problems whose every answer is known: additive costs, a made-up accuracy."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -22,25 +21,11 @@ from pipeline.space.cost import operator_macs, operator_params
 from pipeline.space.encoding import Floats, Rows, SlotTable, decode, encode
 from pipeline.space.operator_spec import OperatorSpec
 from pipeline.space.search_space import SearchSpace, get_space
+from tests.space.every_row import every_row
 
 CPU, GPU = "cpu/onnxruntime-fp32-b1-t1", "gpu/tensorrt-fp16-b1"
 CPU_MS, GPU_MS = latency_key(CPU), latency_key(GPU)
 RESOLUTION, CLASSES = 64, 10
-
-
-def every_row(space: SearchSpace, *sizes: int) -> Rows:
-    """The whole space at these input sizes; shape (networks, 1 + slots)."""
-    codes = range(1, len(space.operators) + 1)
-    stages = [
-        (*stage, *(0,) * (space.max_depth - depth))
-        for depth in range(1, space.max_depth + 1)
-        for stage in itertools.product(codes, repeat=depth)
-    ]
-    networks = itertools.product(stages, repeat=len(space.stages))
-    codes_of = np.array([list(itertools.chain(*each)) for each in networks], dtype=np.int16)
-    return np.concatenate(
-        [np.column_stack([np.full(len(codes_of), size, np.int16), codes_of]) for size in sizes]
-    )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Rows of integers, and sums over many of them at once."""
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +10,7 @@ from pipeline.space.architecture_file import published
 from pipeline.space.cost import operator_macs
 from pipeline.space.encoding import SlotTable, decode, encode, totals
 from pipeline.space.search_space import get_space, space_names
+from tests.space.every_row import every_row
 
 CREAM = get_space("cream")
 
@@ -84,19 +83,6 @@ def test_rows_may_mix_resolutions_but_a_table_may_not():
     assert totals(CREAM, rows, 1000, made_up).tolist() == each
     with pytest.raises(ArchitectureError, match="another resolution than 64"):
         SlotTable.of(CREAM, 64, 1000, made_up).totals(rows)
-
-
-def every_row(space, resolution):
-    codes = range(1, len(space.operators) + 1)
-    stages = [
-        (*stage, *(0,) * (space.max_depth - depth))
-        for depth in range(1, space.max_depth + 1)
-        for stage in itertools.product(codes, repeat=depth)
-    ]
-    everything = itertools.product(stages, repeat=len(space.stages))
-    return np.array(
-        [[resolution, *itertools.chain(*stages)] for stages in everything], dtype=np.int16
-    )
 
 
 @given(

@@ -10,7 +10,8 @@ from pipeline.space.cost import operator_macs
 from pipeline.space.encoding import Floats, Rows, SlotTable
 from pipeline.space.path_counts import PathCounts
 from pipeline.space.search_space import get_space, space_names
-from tests.training.hypernetwork.enumerated import CREAM, agreement, every_row
+from tests.space.every_row import every_row
+from tests.training.hypernetwork.enumerated import CREAM, agreement
 
 SPACE = CREAM.narrowed(max_depth=2, operators=["mb4_3x3", "mb6_5x5"])
 ROWS = every_row(SPACE, 32)

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.cli import app as cli
 from pipeline.files import workspace
 from pipeline.files.whole import read_record, write_record
 from pipeline.recipe.resume import RECORD, Manifest
 from pipeline.records.export import ExportRecord
 from pipeline.records.retrain import RetrainRecord
 from tests.checkout import ROOT
+from tests.cli.calling import call
 from tests.report import made_up
 from tests.whole.own_images import CLASSES, LEVEL, SKIPPED, TRAIN_IMAGES, UPRIGHT, make_images
 
@@ -40,12 +40,6 @@ export: {{parity_images: 8, accuracy_images: 8}}
 benchmark: {{protocol: {{sweeps: 3}}}}
 """
 BROKEN, CUT = SKIPPED
-
-
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        cli.main(list(arguments))
-    return int(left.value.code or 0)
 
 
 def write_recipe(place: Path) -> None:

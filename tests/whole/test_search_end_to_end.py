@@ -12,6 +12,7 @@ from pipeline.search.score_journal import ScoreJournal
 from pipeline.search.scoring import Scored
 from pipeline.space.architecture import Architecture
 from pipeline.training.scoring import score_workers
+from tests.cli.calling import call
 
 CPU, OTHER = "host/onnxruntime-fp32-b1-t1", "host/openvino-fp32-b1-t1"
 RECIPE = f"""\
@@ -38,14 +39,6 @@ verify: {{top_k: 2, protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
 retrain: {{epochs: 1}}
 benchmark: {{protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
 """
-
-
-def call(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as left:
-        cli.main(list(arguments))
-    code = left.value.code
-    assert code is None or isinstance(code, int)
-    return code or 0
 
 
 def record_of(stage: str) -> dict[str, Any]:

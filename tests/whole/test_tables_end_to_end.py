@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from pipeline.cli import app as cli
+from tests.cli.calling import call
 
 RECIPE = """\
 schema_version: 1
@@ -30,12 +30,6 @@ benchmark: {{protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
 """
 
 
-def call(*arguments: str) -> None:
-    with pytest.raises(SystemExit) as left:
-        cli.main(list(arguments))
-    assert left.value.code in (0, None)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
@@ -47,7 +41,7 @@ def call(*arguments: str) -> None:
 )
 def test_it_trains_searches_and_exports(workdir: Path, space: str, operators: set[str]) -> None:
     Path("tiny.yaml").write_text(RECIPE.format(space=space))
-    call("run", "--recipe", "tiny.yaml")
+    assert call("run", "--recipe", "tiny.yaml") == 0
     records = {
         stage: json.loads((Path("runs/tiny") / stage / "record.json").read_text())
         for stage in ("train", "search", "export")
@@ -77,6 +71,6 @@ def test_each_operator_beyond_table_1_is_exported(workdir: Path, name: str) -> N
         "stages": [[name, name]] * 5,
     }
     Path("network.json").write_text(json.dumps(network))
-    call("export", "--arch", "network.json", "--out", "exported")
+    assert call("export", "--arch", "network.json", "--out", "exported") == 0
     (model,) = Path("exported").glob("**/model.onnx")
     onnx.checker.check_model(str(model))

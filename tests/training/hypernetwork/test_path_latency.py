@@ -7,7 +7,8 @@ from pipeline.space.cost import macs_batch
 from pipeline.space.encoding import Rows
 from pipeline.space.search_space import SearchSpace
 from pipeline.training.hypernetwork.path_latency import NS_PER_MS, latency_table_ns
-from tests.training.hypernetwork.enumerated import CREAM, every_row
+from tests.space.every_row import every_row
+from tests.training.hypernetwork.enumerated import CREAM
 
 
 def summed_ms(space: SearchSpace, rows: Rows, num_classes: int):

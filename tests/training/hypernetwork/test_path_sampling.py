@@ -16,7 +16,8 @@ from pipeline.space.path_counts import PathCounts
 from pipeline.space.search_space import SearchSpace
 from pipeline.training.hypernetwork import path_sampling
 from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
-from tests.training.hypernetwork.enumerated import CREAM, agreement, every_row
+from tests.space.every_row import every_row
+from tests.training.hypernetwork.enumerated import CREAM, agreement
 
 SMALL = CREAM.narrowed(max_depth=2, operators=["mb4_3x3", "mb6_5x5"])
 SHALLOW = CREAM.narrowed(max_depth=1, operators=["mb4_3x3", "mb4_7x7", "mb6_5x5"])
