@@ -2,20 +2,15 @@
 
     class TestOnnxRuntime(RuntimeConformance):
         runtime = "onnxruntime"
-        target = "host/onnxruntime-fp32-b{batch}-t1"
-        package = "onnxruntime"
+        threads = 1
 
-There is a subclass for each precision, which the target's name tells; models are made in the file
-that the runtime reads for it. A runtime that cannot run on the machine at hand is skipped, with its
-own words for why.
+Each further precision has a subclass of `PrecisionConformance`; models are made in the file that
+the runtime reads for it. A runtime that cannot run on the machine at hand is skipped, with its own
+words for why.
 """
 
-import os
 import resource
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,22 +19,19 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.device import runtimes
-from pipeline.device.runtimes import Runtime
+from pipeline.device.runtimes import Runtime, Session
 from pipeline.device.target import Target
-from pipeline.errors import MeasurementError, UnavailableError
+from pipeline.errors import MeasurementError
 from pipeline.space.architecture_file import published
 from pipeline.space.operator_spec import parse_key
-from tests.checkout import ROOT
-from tests.device.runtimes.models import OnnxModels, images, network_module, operator_module
+from tests.device.runtimes.models import Models, OnnxModels, images, network_module, operator_module
 from tests.device.runtimes.suite import OPERATORS, RuntimeSuite
 
 SMALL = published("cream-14", resolution=64)
 
 
-class RuntimeConformance(RuntimeSuite):
-    """The tests."""
-
-    # The same numbers.
+class PrecisionConformance(RuntimeSuite):
+    """The same numbers, in one precision."""
 
     @pytest.mark.usefixtures("bench_dir")
     def test_every_operator_gives_what_the_reference_gives(
@@ -60,23 +52,17 @@ class RuntimeConformance(RuntimeSuite):
         assert np.abs(found - expected).max() <= self.max_rel * np.abs(expected).max()
 
     @pytest.mark.usefixtures("bench_dir")
-    @pytest.mark.parametrize(("exported", "batch"), [(1, 1), (None, 2)])
     def test_a_network_gives_what_torch_gives(
-        self, engine: Runtime, tmp_path: Path, exported: int | None, batch: int
+        self, engine: Runtime, tmp_path: Path, network: tuple[int | None, int]
     ) -> None:
-        """With its batch fixed in the file, and left free there."""
-        self.compare_network(engine, tmp_path, exported, batch)
-
-    def compare_network(
-        self, engine: Runtime, into: Path, exported: int | None, batch: int
-    ) -> None:
+        exported, batch = network
         x = images(batch, 3, 64, 64)
         with torch.inference_mode():
             expected = network_module(SMALL)(torch.from_numpy(x)).numpy()
         model = self.models().network(SMALL, exported)
-        with self.opened(engine, model, into, batch=batch) as session:
+        with self.opened(engine, model, tmp_path, batch=batch) as session:
             (found,) = session.run({"input": x}).values()
-            assert self.target_of().precision in session.precision_as_built
+            assert self.precision in session.precision_as_built
         assert found.shape == expected.shape
         assert np.abs(found - expected).max() <= self.max_rel_network * np.abs(expected).max()
 
@@ -90,27 +76,28 @@ class RuntimeConformance(RuntimeSuite):
             x = images(batch, 3, 4, 4)
             self.check(session.run({"input": x}), np.maximum(x, 0))
 
-    def test_an_input_may_lie_in_memory_in_any_order(self, engine: Runtime, tmp_path: Path) -> None:
+    def test_the_precision_is_the_one_asked(self, relu: Session) -> None:
+        assert relu.precision_as_built == self.precision
+
+
+class RuntimeConformance(PrecisionConformance):
+    """All that a runtime must do, in its first precision."""
+
+    def test_an_input_may_lie_in_memory_in_any_order(self, relu: Session) -> None:
         x = images(4, 4, 3, 2).transpose()[::2]
         assert not x.flags.c_contiguous
-        with self.opened(
-            engine, self.models().small(tmp_path / "m"), tmp_path / "built"
-        ) as session:
-            self.check(session.run({"input": x}), np.maximum(x, 0))
-            session.bind({"input": x})
-            session.run_bound()
+        self.check(relu.run({"input": x}), np.maximum(x, 0))
+        relu.bind({"input": x})
+        relu.run_bound()
 
-    def test_runs_and_bound_runs_can_be_mixed(self, engine: Runtime, tmp_path: Path) -> None:
-        with self.opened(
-            engine, self.models().small(tmp_path / "m"), tmp_path / "built"
-        ) as session:
-            for factor in (1, 2):
-                session.bind({"input": images(1, 3, 4, 4)})
-                session.run_bound()
-                x = images(1, 3, 4, 4) / factor
-                for _ in range(2):
-                    session.run_bound()
-                    self.check(session.run({"input": x}), np.maximum(x, 0))
+    def test_runs_and_bound_runs_can_be_mixed(self, relu: Session) -> None:
+        for factor in (1, 2):
+            relu.bind({"input": images(1, 3, 4, 4)})
+            relu.run_bound()
+            x = images(1, 3, 4, 4) / factor
+            for _ in range(2):
+                relu.run_bound()
+                self.check(relu.run({"input": x}), np.maximum(x, 0))
 
     def test_sessions_are_independent(self, engine: Runtime, tmp_path: Path) -> None:
         x = images(1, 3, 4, 4)
@@ -125,12 +112,6 @@ class RuntimeConformance(RuntimeSuite):
             for _ in range(2):
                 self.check(one.run({"input": x}), np.maximum(x, 0))
                 self.check(two.run({"input": x}), -x)
-
-    def test_the_precision_is_the_one_asked(self, engine: Runtime, tmp_path: Path) -> None:
-        with self.opened(
-            engine, self.models().small(tmp_path / "m"), tmp_path / "built"
-        ) as session:
-            assert session.precision_as_built == self.target_of().precision
 
     # Errors as data.
 
@@ -161,20 +142,13 @@ class RuntimeConformance(RuntimeSuite):
         ],
     )
     def test_a_feed_that_does_not_fit_is_told(
-        self,
-        engine: Runtime,
-        tmp_path: Path,
-        feed: dict[str, NDArray[np.generic]],
-        told: str,
+        self, relu: Session, feed: dict[str, NDArray[np.generic]], told: str
     ) -> None:
-        with self.opened(
-            engine, self.models().small(tmp_path / "m"), tmp_path / "built"
-        ) as session:
-            for call in (session.run, session.bind):
-                with pytest.raises(MeasurementError, match=told):
-                    call(feed)
-            x = images(1, 3, 4, 4)  # and the session goes on
-            self.check(session.run({"input": x}), np.maximum(x, 0))
+        for call in (relu.run, relu.bind):
+            with pytest.raises(MeasurementError, match=told):
+                call(feed)
+        x = images(1, 3, 4, 4)  # and the session goes on
+        self.check(relu.run({"input": x}), np.maximum(x, 0))
 
     def test_a_file_that_is_no_model_is_refused(
         self, engine: Runtime, tmp_path: Path, hostile: Callable[[bytes], bytes]
@@ -208,18 +182,16 @@ class RuntimeConformance(RuntimeSuite):
         model = self.models().failing(tmp_path / "failing")
         feed = {"input": images(1, 3, 4, 4)}
 
-        def run() -> None:
-            with self.opened(engine, model, tmp_path / "built") as session:
-                session.run(feed)
+        def run_bound(session: Session) -> None:
+            session.bind(feed)
+            session.run_bound()
 
-        def run_bound() -> None:
-            with self.opened(engine, model, tmp_path / "built") as session:
-                session.bind(feed)
-                session.run_bound()
-
-        for call in (run, run_bound):
-            with pytest.raises(MeasurementError, match="failing"):
-                call()
+        for call in (lambda session: session.run(feed), run_bound):
+            with (
+                pytest.raises(MeasurementError, match="failing"),
+                self.opened(engine, model, tmp_path / "built") as session,
+            ):
+                call(session)
 
     def test_a_missing_file_is_told(self, engine: Runtime, tmp_path: Path) -> None:
         (tmp_path / "none").mkdir()
@@ -229,32 +201,35 @@ class RuntimeConformance(RuntimeSuite):
         ):
             pass
 
-    def test_only_the_batch_may_be_free(self, engine: Runtime, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("model", "told"),
+        [
+            pytest.param(
+                lambda models, folder: models.small(folder, free_side=True),
+                lambda models: rf"'input'.*free.*{models.free_side}",
+                id="a free side",
+            ),
+            pytest.param(
+                lambda models, folder: models.of_booleans(folder),
+                lambda models: "'input'.*bool",
+                id="booleans",
+            ),
+        ],
+    )
+    def test_an_input_it_does_not_take_is_told(
+        self,
+        engine: Runtime,
+        tmp_path: Path,
+        model: Callable[[Models, Path], Path],
+        told: Callable[[Models], str],
+    ) -> None:
+        """Only the batch may be free, and not all types are handled."""
         models = self.models()
-        model = models.small(tmp_path / "m", free_side=True)
         with (
-            pytest.raises(MeasurementError, match=rf"'input'.*free.*{models.free_side}"),
-            self.opened(engine, model, tmp_path / "built") as session,
+            pytest.raises(MeasurementError, match=told(models)),
+            self.opened(engine, model(models, tmp_path / "m"), tmp_path / "built") as session,
         ):
             session.inputs()
-
-    def test_an_input_of_a_type_not_handled_is_told(self, engine: Runtime, tmp_path: Path) -> None:
-        model = self.models().of_booleans(tmp_path / "m")
-        with (
-            pytest.raises(MeasurementError, match=r"'input'.*bool"),
-            self.opened(engine, model, tmp_path / "built") as session,
-        ):
-            session.inputs()
-
-    def test_a_precision_it_cannot_run_is_refused(self, engine: Runtime, tmp_path: Path) -> None:
-        """Never another one in silence."""
-        model = self.models().small(tmp_path / "m")
-        for precision in self.unsupported:
-            target = replace(self.target_of(), precision=precision)
-            with pytest.raises(UnavailableError, match=precision) as caught:
-                engine.build(model, target, tmp_path / "built")
-            assert caught.value.hint
-            Target.parse(caught.value.hint.split()[-1])
 
     # Resources.
 
@@ -304,64 +279,10 @@ class RuntimeConformance(RuntimeSuite):
         with pytest.raises(KeyError, match="mine"):
             fail()
 
-    # Known before it is used.
-
     def test_its_version_is_told(self, engine: Runtime) -> None:
         version = engine.version()
         assert version
         assert version[0].isdigit()
-
-    def test_finding_it_imports_nothing(self) -> None:
-        """Whether it can run here is asked on every command line, so it must cost nothing."""
-        code = (
-            "import sys\n"
-            "from pipeline import runtimes\n"
-            f"engine = runtimes.find({self.runtime!r})\n"
-            "engine.unavailable(), engine.version()\n"
-            f"sys.exit({self.package!r} in sys.modules)"
-        )
-        ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-        assert (ran.returncode, ran.stderr) == (0, "")
-
-    def test_where_it_cannot_run_it_says_so_and_does_not_crash(self, tmp_path: Path) -> None:
-        code = (
-            "import sys\n"
-            f"sys.modules[{self.package!r}] = None\n"  # as if it were not installed
-            "from pathlib import Path\n"
-            "from pipeline import runtimes\n"
-            "from pipeline.device.target import Target\n"
-            "from pipeline.errors import UnavailableError\n"
-            f"engine = runtimes.find({self.runtime!r})\n"
-            "reason = engine.unavailable()\n"
-            "assert reason, 'it says that it can run'\n"
-            "try:\n"
-            f"    with engine.open(Path('x'), Target.parse({self.target_of().name!r})): pass\n"
-            "except UnavailableError as error:\n"
-            "    assert reason in error.message\n"
-            "else:\n"
-            "    sys.exit('opened')\n"
-        )
-        ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-        assert (ran.returncode, ran.stderr) == (0, "")
-
-
-class GpuConformance(RuntimeConformance):
-    """Of runtimes that run on a GPU."""
-
-    def test_without_a_gpu_it_says_so_and_does_not_crash(self) -> None:
-        code = (
-            "from pipeline import runtimes\n"
-            f"print(runtimes.find({self.runtime!r}).unavailable() or '')"
-        )
-        ran = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
-            env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
-            capture_output=True,
-            text=True,
-        )
-        assert (ran.returncode, ran.stderr) == (0, "")
-        assert ran.stdout.strip()
 
 
 def resident_mib() -> float:

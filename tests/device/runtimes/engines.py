@@ -3,9 +3,9 @@
 import shutil
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -15,8 +15,8 @@ from pipeline.device.runtimes import tensorrt_rtx
 from pipeline.export.cache import cached_network
 from pipeline.export.precision import make_file, noise_for
 from pipeline.space.architecture import Architecture
-from tests.device.runtimes.layer_times import LayerTimesConformance
-from tests.device.runtimes.models import Models, OnnxModels
+from tests.device.runtimes.layer_times import BlockTimesConformance, LayerTimesConformance
+from tests.device.runtimes.models import Models, OnnxModels, same_shape, written
 
 STEP = 1 / 32
 """Of the quantised small model: its values reach from -4 to 4."""
@@ -49,33 +49,8 @@ def one_node(
     dtype: int = TensorProto.FLOAT,
 ) -> Path:
     """The file of a model of one node."""
-    shape = [batch, 3, side, 4]
-    graph = helper.make_graph(
-        [helper.make_node(op, ["input"], ["logits"], name="node")],
-        "small",
-        [helper.make_tensor_value_info("input", dtype, shape)],
-        [helper.make_tensor_value_info("logits", dtype, shape)],
-    )
-    return file_of(graph, folder)
-
-
-def of_an_operator_it_has_not(folder: Path) -> Path:
-    """The file of a model with a node that TensorRT has only as a plugin."""
-    graph = helper.make_graph(
-        [helper.make_node("NonZero", ["input"], ["logits"])],
-        "failing",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 4, 4])],
-        [helper.make_tensor_value_info("logits", TensorProto.INT64, None)],
-    )
-    return file_of(graph, folder)
-
-
-def file_of(graph: onnx.GraphProto, folder: Path) -> Path:
-    """Writes a model's file."""
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / FP32).write_bytes(model.SerializeToString())
-    return folder / FP32
+    node = helper.make_node(op, ["input"], ["logits"], name="node")
+    return written(same_shape([node], dtype, [batch, 3, side, 4]), folder) / FP32
 
 
 class TensorRtModels(OnnxModels):
@@ -119,9 +94,29 @@ class TensorRtModels(OnnxModels):
         return self._written(folder, nodes, TensorProto.FLOAT, shape, tensors)
 
 
-class TensorRtConformance(LayerTimesConformance):
-    """The suite on models that TensorRT takes."""
+class OnTensorRt:
+    """Models that TensorRT takes."""
 
     @classmethod
     def models(cls) -> Models:
         return TensorRtModels(runtimes.model_file(cls.target_of()))
+
+
+class TensorRtConformance(OnTensorRt, LayerTimesConformance):
+    """The suite."""
+
+
+class TensorRtFp16Conformance(OnTensorRt, BlockTimesConformance):
+    """The same numbers in fp16."""
+
+    precision: ClassVar = "fp16"
+    max_rel: ClassVar = 1e-2
+    max_rel_network: ClassVar = 5e-2
+
+
+class TensorRtInt8Conformance(OnTensorRt, BlockTimesConformance):
+    """The same numbers in int8."""
+
+    precision: ClassVar = "int8"
+    max_rel: ClassVar = 0.2
+    max_rel_network: ClassVar = 0.5

@@ -7,7 +7,8 @@ every model that the suite runs.
 import io
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -135,14 +136,7 @@ class OnnxModels:
         shape: list[int | str],
         constants: list[TensorProto],
     ) -> Path:
-        graph = helper.make_graph(
-            nodes,
-            "small",
-            [helper.make_tensor_value_info("input", dtype, shape)],
-            [helper.make_tensor_value_info("logits", dtype, shape)],
-            constants,
-        )
-        return written(graph, folder, self.file)
+        return written(same_shape(nodes, dtype, shape, constants), folder, self.file)
 
     def failing(self, folder: Path) -> Path:
         """Finds only when it runs that shapes do not fit."""
@@ -163,11 +157,7 @@ class OnnxModels:
         del touched
         folder.parent.mkdir(parents=True, exist_ok=True)
         (folder.parent / "secret").write_bytes(bytes(64))
-        weights = helper.make_tensor("w", TensorProto.FLOAT, [4], np.zeros(4, np.float32))
-        weights.ClearField("float_data")
-        weights.data_location = TensorProto.EXTERNAL
-        entry = weights.external_data.add()
-        entry.key, entry.value = "location", "../secret"
+        weights = outside(np.zeros(4, np.float32), "w", "../secret")
         node = helper.make_node("Add", ["input", "w"], ["logits"])
         return self._written(folder, [node], TensorProto.FLOAT, [1, 3, 4, 4], [weights])
 
@@ -194,17 +184,13 @@ class ProgramModels:
     }
 
     def small(self, folder: Path, *, op: str = "Relu", free_side: bool = False) -> Path:
-        free = {0: torch.export.Dim.DYNAMIC}
-        if free_side:
-            free[2] = torch.export.Dim.DYNAMIC
-        return self._written(_Calling(_FUNCTIONS[op]), folder, torch.zeros(2, 3, 4, 4), free)
+        return self._written(folder, _FUNCTIONS[op], free=(0, 2) if free_side else (0,))
 
     def of_booleans(self, folder: Path) -> Path:
-        module = _Calling(torch.logical_not)
-        return self._written(module, folder, torch.zeros(2, 3, 4, 4) > 0, {})
+        return self._written(folder, torch.logical_not, dtype=torch.bool)
 
     def failing(self, folder: Path) -> Path:
-        return self._written(_Calling(_refuse), folder, torch.zeros(1, 3, 4, 4), {})
+        return self._written(folder, _refuse)
 
     def reaching(self, folder: Path, touched: Path) -> Path:
         """The inputs that it was exported with are an object that makes a folder once unpickled."""
@@ -225,16 +211,33 @@ class ProgramModels:
         return cached_network(architecture, batch=batch, file=self.file)
 
     def _written(
-        self, module: nn.Module, folder: Path, example: torch.Tensor, free: dict[int, object]
+        self,
+        folder: Path,
+        function: Callable[[torch.Tensor], torch.Tensor],
+        *,
+        free: tuple[int, ...] = (),
+        dtype: torch.dtype = torch.float32,
     ) -> Path:
-        program = torch.export.export(module, (example,), dynamic_shapes=(free,))
         folder.mkdir(parents=True, exist_ok=True)
-        torch.export.save(program, folder / self.file)
+        (folder / self.file).write_bytes(_program(function, free, dtype))
         return folder
 
     def output(self, name: str) -> str:
         del name
         return "output"
+
+
+@cache
+def _program(
+    function: Callable[[torch.Tensor], torch.Tensor], free: tuple[int, ...], dtype: torch.dtype
+) -> bytes:
+    """A function of (batch, 3, 4, 4) as a program with some free dimensions; exported once."""
+    example = torch.zeros(2 if free else 1, 3, 4, 4, dtype=dtype)
+    shapes = (dict.fromkeys(free, torch.export.Dim.DYNAMIC),)
+    program = torch.export.export(_Calling(function), (example,), dynamic_shapes=shapes)
+    file = io.BytesIO()
+    torch.export.save(program, file)
+    return file.getvalue()
 
 
 class _Planted:
@@ -313,6 +316,27 @@ def quantised_node(op: str) -> Nodes:
     else:
         nodes[-1].output[0] = "logits"
     return nodes, [numpy_helper.from_array(np.asarray(v), name) for name, v in values.items()]
+
+
+def same_shape(
+    nodes: list[onnx.NodeProto],
+    dtype: int,
+    shape: list[int | str],
+    constants: Sequence[TensorProto] = (),
+) -> onnx.GraphProto:
+    """A graph from `input` to `logits`, which are alike."""
+    values = [helper.make_tensor_value_info(name, dtype, shape) for name in ("input", "logits")]
+    return helper.make_graph(nodes, "small", values[:1], values[1:], constants)
+
+
+def outside(values: NDArray[np.generic], name: str, location: str) -> TensorProto:
+    """A tensor that lies in another file."""
+    tensor = numpy_helper.from_array(values, name)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", location
+    return tensor
 
 
 def small_model(folder: Path, *, op: str = "Relu") -> Path:

@@ -15,7 +15,7 @@ from torch import nn
 from pipeline.device import runtimes
 from pipeline.device.model_files import PROGRAM
 from pipeline.device.runtimes import Runtime, Session
-from pipeline.device.target import Target
+from pipeline.device.target import Precision, Target
 from tests.device.runtimes.models import Models, OnnxModels, ProgramModels
 
 # Every operator of the tables of search spaces, and their stem and tail; strides and widths vary.
@@ -40,30 +40,35 @@ class RuntimeSuite:
 
     Attributes:
         runtime: The runtime's name, which is its file's.
-        target: A target's name with a place for the batch.
-        package: What must not be imported before it is used.
-        unsupported: Precisions the runtime cannot run.
+        precision: What its targets ask for.
+        threads: CPU threads of its targets; None where the runtime has no such thing.
         max_rel: Largest difference from the reference allowed, relative to the largest output: from
             PyTorch, or in int8 from what the file says, taken literally.
         max_rel_network: Of a whole network from PyTorch, in every precision.
         operators: Which of `OPERATORS` it runs with one image, and which with two.
         batches: Of a model whose batch is free.
+        of_networks: Marks of the tests that run whole networks.
         kept_mib: Memory that a hundred models may leave behind once they are closed.
     """
 
     runtime: ClassVar[str]
-    target: ClassVar[str]
-    package: ClassVar[str]
-    unsupported: ClassVar[tuple[str, ...]] = ()
+    precision: ClassVar[Precision] = "fp32"
+    threads: ClassVar[int | None] = None
     max_rel: ClassVar[float] = 1e-4
     max_rel_network: ClassVar[float] = 1e-3
     operators: ClassVar[dict[int, tuple[str, ...]]] = {1: tuple(OPERATORS), 2: ("cn", "ir4_5x5")}
     batches: ClassVar[tuple[int, ...]] = (1, 2, 5)
+    of_networks: ClassVar[tuple[pytest.MarkDecorator, ...]] = ()
     kept_mib: ClassVar[float] = 4.0
 
     @classmethod
     def target_of(cls, batch: int = 1) -> Target:
-        return Target.parse(cls.target.format(batch=batch))
+        return Target("host", cls.runtime, cls.precision, batch, cls.threads)
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Why the suite cannot run here."""
+        return runtimes.find(cls.runtime).unavailable()
 
     @classmethod
     def models(cls) -> Models:
@@ -78,22 +83,19 @@ class RuntimeSuite:
         return {
             "operator": {f"{kind}-{batch}": (kind, batch) for kind, batch in each},
             "free_batch": {str(batch): batch for batch in cls.batches},
+            "network": {
+                "batch in the file": pytest.param((1, 1), marks=cls.of_networks),
+                "free batch": pytest.param((None, 2), marks=cls.of_networks),
+            },
             "hostile": dict(cls.models().hostile),
         }
 
-    @pytest.fixture
-    def engine(self) -> Runtime:
-        found = runtimes.find(self.runtime)
-        reason = found.unavailable()
-        if reason:
-            pytest.skip(reason)
-        return found
-
+    @classmethod
     @contextmanager
     def opened(
-        self, engine: Runtime, model: Path, into: Path, *, batch: int = 1
+        cls, engine: Runtime, model: Path, into: Path, *, batch: int = 1
     ) -> Iterator[Session]:
-        target = self.target_of(batch)
+        target = cls.target_of(batch)
         with engine.open(engine.build(model, target, into), target) as session:
             yield session
 
@@ -109,7 +111,7 @@ class RuntimeSuite:
         How far int8 is from fp32 is the file's doing, not the engine's: there the file is the
         reference, each of its nodes computed in fp32 as it stands.
         """
-        if self.target_of().precision != "int8":
+        if self.precision != "int8":
             with torch.inference_mode():
                 return module(torch.from_numpy(x)).numpy()
         options = onnxruntime.SessionOptions()

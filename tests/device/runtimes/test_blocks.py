@@ -1,9 +1,12 @@
 """Nodes of an engine's graph find the block they belong to."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import pytest
 
 from pipeline.device.runtimes import REST
-from pipeline.device.runtimes._blocks import attribute, module_of
+from pipeline.device.runtimes._blocks import attribute, attribute_mean, faster_half, module_of
 from pipeline.errors import MeasurementError
 
 
@@ -54,3 +57,21 @@ def test_a_model_that_names_no_block_is_refused(nodes: list[tuple[str | None, fl
     with pytest.raises(MeasurementError, match=r"some/model\.onnx: no node is named") as caught:
         attribute(nodes, 2.0, "some/model.onnx")
     assert caught.value.hint
+
+
+class Run(NamedTuple):
+    total_ms: float
+    nodes_ms: Sequence[float] = ()
+
+
+def test_the_faster_half_of_profiled_runs_counts() -> None:
+    runs = [Run(total_ms) for total_ms in (5.0, 1.0, 4.0, 2.0, 3.0)]
+    assert [run.total_ms for run in faster_half(runs)] == [1, 2, 3]
+    assert [run.total_ms for run in faster_half(runs[:1])] == [5]
+
+
+def test_the_mean_of_runs_counts() -> None:
+    runs = [Run(10.0, [1.0, 2.0]), Run(20.0, [3.0, 6.0])]
+    found = attribute_mean(["blocks.0.0.conv", "blocks.1.0.conv"], runs, "model")
+    assert found.total_ms == 15.0
+    assert found.by_place_ms == {"blocks.0.0": 2.0, "tail": 4.0, REST: 9.0}

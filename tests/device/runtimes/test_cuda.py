@@ -2,9 +2,7 @@
 
 import ctypes.util
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ import pytest
 
 from pipeline.device.runtimes import _cuda
 from pipeline.errors import MeasurementError, UnavailableError
-from tests.checkout import ROOT
+from tests.device.runtimes.children import said
 from tests.device.runtimes.stubs import compiled
 
 HAS_DRIVER = _cuda.driver_problem() is None
@@ -49,15 +47,7 @@ def asked(folder: Path, expression: str) -> object:
         "from pipeline.errors import *\n"
         f"print(json.dumps({expression}))"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=os.environ | {"LD_LIBRARY_PATH": str(folder)},
-        capture_output=True,
-        text=True,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return json.loads(ran.stdout)
+    return json.loads(said(code, LD_LIBRARY_PATH=str(folder)))
 
 
 @pytest.mark.parametrize(
@@ -121,44 +111,38 @@ def test_without_a_driver_every_way_to_the_gpu_says_so() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM))
 class TestOnAGpu:
-    def test_what_is_copied_there_comes_back(self) -> None:
+    @pytest.fixture
+    def gpu(self) -> Iterator[_cuda.Gpu]:
         gpu = _cuda.Gpu("a test")
-        try:
-            buffer = gpu.buffer((3, 5), np.dtype(np.float32))
-            sent = np.arange(15, dtype=np.float32).reshape(3, 5)
-            buffer.host[...] = sent
-            gpu.start_clock()
-            gpu.upload([buffer])
-            gpu.stop_clock()
-            gpu.wait()
-            assert gpu.clock_ms() > 0
-            buffer.host[...] = 0
-            gpu.download([buffer])
-            gpu.wait()
-            np.testing.assert_array_equal(buffer.host, sent)
-        finally:
-            gpu.close()
-            gpu.close()
+        yield gpu
+        gpu.close()
+        gpu.close()
 
-    def test_running_out_of_memory_is_named(self) -> None:
-        gpu = _cuda.Gpu("a test")
-        try:
-            with pytest.raises(MeasurementError, match=r"a test: the GPU is out of memory.*MiB"):
-                gpu.buffer((2**40,), np.dtype(np.float32))
-        finally:
-            gpu.close()
+    def test_what_is_copied_there_comes_back(self, gpu: _cuda.Gpu) -> None:
+        buffer = gpu.buffer((3, 5), np.dtype(np.float32))
+        sent = np.arange(15, dtype=np.float32).reshape(3, 5)
+        buffer.host[...] = sent
+        gpu.start_clock()
+        gpu.upload([buffer])
+        gpu.stop_clock()
+        gpu.wait()
+        assert gpu.clock_ms() > 0
+        buffer.host[...] = 0
+        gpu.download([buffer])
+        gpu.wait()
+        np.testing.assert_array_equal(buffer.host, sent)
 
-    def test_copies_can_be_recorded_and_launched(self) -> None:
-        gpu = _cuda.Gpu("a test")
-        try:
-            buffer = gpu.buffer((4,), np.dtype(np.float32))
-            assert gpu.capture(lambda: gpu.upload([buffer])) is None
-            buffer.host[...] = 7
-            gpu.launch()
-            gpu.wait()
-            buffer.host[...] = 0
-            gpu.download([buffer])
-            gpu.wait()
-            assert buffer.host.tolist() == [7, 7, 7, 7]
-        finally:
-            gpu.close()
+    def test_running_out_of_memory_is_named(self, gpu: _cuda.Gpu) -> None:
+        with pytest.raises(MeasurementError, match=r"a test: the GPU is out of memory.*MiB"):
+            gpu.buffer((2**40,), np.dtype(np.float32))
+
+    def test_copies_can_be_recorded_and_launched(self, gpu: _cuda.Gpu) -> None:
+        buffer = gpu.buffer((4,), np.dtype(np.float32))
+        assert gpu.capture(lambda: gpu.upload([buffer])) is None
+        buffer.host[...] = 7
+        gpu.launch()
+        gpu.wait()
+        buffer.host[...] = 0
+        gpu.download([buffer])
+        gpu.wait()
+        assert buffer.host.tolist() == [7, 7, 7, 7]

@@ -8,38 +8,33 @@ import pytest
 
 from pipeline.device import runtimes
 from pipeline.device.model_files import FP16, INT8
-from pipeline.device.runtimes import _onnx_session
+from pipeline.device.runtimes import Runtime, _onnx_session
 from pipeline.device.target import Target
 from pipeline.errors import UnavailableError, UnknownNameError
 from pipeline.space.architecture import Architecture
 from pipeline.space.operator_spec import parse_key
 from pipeline.space.search_space import get_space, space_names
-from tests.device.runtimes.layer_times import LayerTimesConformance
+from tests.device.runtimes.layer_times import BlockTimesConformance, LayerTimesConformance
 from tests.device.runtimes.models import OnnxModels
 from tests.device.runtimes.suite import OPERATORS
 
 
 class TestOnnxRuntime(LayerTimesConformance):
     runtime: ClassVar = "onnxruntime"
-    target: ClassVar = "host/onnxruntime-fp32-b{batch}-t1"
-    package: ClassVar = "onnxruntime"
-    unsupported: ClassVar = ("bf16",)
+    threads: ClassVar = 1
 
-    @pytest.mark.parametrize("threads", [1, 2])
-    def test_it_runs_on_several_threads(self, tmp_path: Path, threads: int) -> None:
-        target = replace(self.target_of(), threads=threads)
-        engine = runtimes.find(self.runtime)
-        with engine.open(
-            engine.build(self.models().small(tmp_path), target, tmp_path), target
-        ) as s:
-            s.bind(runtimes.random_feed(s.inputs()))
-            s.run_bound()
+    def test_it_runs_on_several_threads(self, engine: Runtime, tmp_path: Path) -> None:
+        target = replace(self.target_of(), threads=2)
+        artifact = engine.build(self.models().small(tmp_path), target, tmp_path)
+        with engine.open(artifact, target) as session:
+            session.bind(runtimes.random_feed(session.inputs()))
+            session.run_bound()
 
 
-class TestOnnxRuntimeInt8(LayerTimesConformance):
+class TestOnnxRuntimeInt8(BlockTimesConformance):
     runtime: ClassVar = "onnxruntime"
-    target: ClassVar = "host/onnxruntime-int8-b{batch}-t1"
-    package: ClassVar = "onnxruntime"
+    threads: ClassVar = 1
+    precision: ClassVar = "int8"
     max_rel: ClassVar = 0.03
     max_rel_network: ClassVar = 0.05
 

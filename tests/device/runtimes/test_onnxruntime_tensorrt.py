@@ -8,22 +8,20 @@ import pytest
 from pipeline.device.runtimes import onnxruntime_tensorrt
 from pipeline.device.target import Target
 from pipeline.errors import MeasurementError
-from tests.device.runtimes.conformance import GpuConformance
+from tests.device.runtimes.conformance import PrecisionConformance, RuntimeConformance
 from tests.device.runtimes.models import small_model
 
 
 @pytest.mark.gpu
-class TestOnnxRuntimeTensorRt(GpuConformance):
+class TestOnnxRuntimeTensorRt(RuntimeConformance):
     runtime: ClassVar = "onnxruntime_tensorrt"
-    target: ClassVar = "host/onnxruntime_tensorrt-fp32-b{batch}"
-    package: ClassVar = "onnxruntime"
-    unsupported: ClassVar = ("bf16",)
     kept_mib: ClassVar = 64.0
 
 
 @pytest.mark.gpu
-class TestOnnxRuntimeTensorRtFp16(TestOnnxRuntimeTensorRt):
-    target: ClassVar = "host/onnxruntime_tensorrt-fp16-b{batch}"
+class TestOnnxRuntimeTensorRtFp16(PrecisionConformance):
+    runtime: ClassVar = "onnxruntime_tensorrt"
+    precision: ClassVar = "fp16"
     max_rel: ClassVar = 1e-2
     max_rel_network: ClassVar = 3e-2
 

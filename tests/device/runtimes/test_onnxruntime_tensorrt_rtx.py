@@ -7,7 +7,6 @@ from typing import ClassVar
 import pytest
 
 from pipeline.device import runtimes
-from pipeline.device.model_files import FP16, FP32, INT8_SYMMETRIC
 from pipeline.device.runtimes import onnxruntime_tensorrt_rtx
 from pipeline.device.runtimes._cuda import driver_problem
 from pipeline.device.target import Target
@@ -17,19 +16,6 @@ from tests.device.runtimes.conformance import RuntimeConformance
 
 class TestOnnxRuntimeTensorRtForRtx(RuntimeConformance):
     runtime: ClassVar = "onnxruntime_tensorrt_rtx"
-    target: ClassVar = "host/onnxruntime_tensorrt_rtx-fp32-b{batch}"
-    package: ClassVar = "onnxruntime"
-    unsupported: ClassVar = ("bf16",)
-
-
-def test_it_reads_the_files_that_tensorrt_reads() -> None:
-    engine = runtimes.find("onnxruntime_tensorrt_rtx")
-    assert [engine.reads(precision) for precision in ("fp32", "fp16", "int8", "bf16")] == [
-        FP32,
-        FP16,
-        INT8_SYMMETRIC,
-        None,
-    ]
 
 
 @pytest.mark.skipif(driver_problem() is None, reason="this machine has an NVIDIA driver")

@@ -1,8 +1,5 @@
 """OpenVINO on the CPU is a runtime, in the precision asked, and keeps to itself."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -11,13 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.device import runtimes
 from pipeline.device.model_files import FP16, FP32, INT8_SYMMETRIC
 from pipeline.device.runtimes import Runtime, openvino
 from pipeline.errors import UnavailableError
-from tests.checkout import ROOT
-from tests.device.runtimes.conformance import RuntimeConformance
-from tests.device.runtimes.layer_times import LayerTimesConformance
+from tests.device.runtimes.children import said
+from tests.device.runtimes.conformance import PrecisionConformance
+from tests.device.runtimes.layer_times import BlockTimesConformance, LayerTimesConformance
 from tests.device.runtimes.models import OnnxModels, small_model
 
 
@@ -28,8 +24,7 @@ def capabilities() -> list[str]:
 
 class TestOpenVino(LayerTimesConformance):
     runtime: ClassVar = "openvino"
-    target: ClassVar = "host/openvino-fp32-b{batch}-t1"
-    package: ClassVar = "openvino"
+    threads: ClassVar = 1
 
     @pytest.mark.parametrize(("file", "built"), [(FP16, "fp32"), (INT8_SYMMETRIC, "int8")])
     def test_the_precision_is_what_is_computed_in(
@@ -88,44 +83,39 @@ class TestOpenVino(LayerTimesConformance):
         model = small_model(tmp_path / "m")
         home = tmp_path / "home"
         home.mkdir()
-        code = (
+        said(
             "import sys\n"
             "from pathlib import Path\n"
-            "from pipeline import runtimes\n"
+            "from pipeline.device import runtimes\n"
             "from pipeline.device.target import Target\n"
             "calls = []\n"
             "watch = lambda event, _: event.startswith('socket.') and calls.append(event)\n"
             "sys.addaudithook(watch)\n"
             "engine = runtimes.find('openvino')\n"
-            f"target = Target.parse({self.target_of().name!r})\n"
-            f"with engine.open(Path({str(model / 'model.onnx')!r}), target) as session:\n"
+            "target = Target.parse(sys.argv[1])\n"
+            "with engine.open(Path(sys.argv[2]), target) as session:\n"
             "    session.run(runtimes.random_feed(session.inputs()))\n"
             "known = [name for name in sys.modules if name.startswith('openvino_telemetry.')]\n"
-            "sys.exit(f'{calls} {known}' if calls or known else 0)"
+            "sys.exit(f'{calls} {known}' if calls or known else 0)",
+            self.target_of().name,
+            str(model / FP32),
+            HOME=str(home),
         )
-        ran = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
-            env=os.environ | {"HOME": str(home)},
-            capture_output=True,
-            text=True,
-        )
-        assert (ran.returncode, ran.stderr) == (0, "")
         assert list(home.iterdir()) == []
 
 
-class TestOpenVinoInt8(LayerTimesConformance):
+class TestOpenVinoInt8(BlockTimesConformance):
     runtime: ClassVar = "openvino"
-    target: ClassVar = "host/openvino-int8-b{batch}-t1"
-    package: ClassVar = "openvino"
+    threads: ClassVar = 1
+    precision: ClassVar = "int8"
     max_rel: ClassVar = 0.03
     max_rel_network: ClassVar = 0.05
 
 
-class TestOpenVinoBf16(RuntimeConformance):
+class TestOpenVinoBf16(PrecisionConformance):
     runtime: ClassVar = "openvino"
-    target: ClassVar = "host/openvino-bf16-b{batch}-t1"
-    package: ClassVar = "openvino"
+    threads: ClassVar = 1
+    precision: ClassVar = "bf16"
     max_rel: ClassVar = 0.03
     max_rel_network: ClassVar = 0.1
 
@@ -134,15 +124,12 @@ class TestOpenVinoBf16(RuntimeConformance):
         """With a convolution: nothing else by itself makes OpenVINO compute in bf16."""
         return OnnxModels(FP32, convolving=True)
 
-    @pytest.fixture
-    def engine(self) -> Runtime:
-        engine = runtimes.find(self.runtime)
-        reason = engine.unavailable()
+    @classmethod
+    def unavailable(cls) -> str | None:
+        reason = super().unavailable()
         if reason is None and "BF16" not in capabilities():
             reason = f"this CPU has no bf16 instructions: {', '.join(capabilities())}"
-        if reason:
-            pytest.skip(reason)
-        return engine
+        return reason
 
     def check(self, found: dict[str, NDArray], expected: NDArray) -> None:
         (value,) = found.values()

@@ -4,31 +4,22 @@ from typing import ClassVar
 
 import pytest
 
-from tests.device.runtimes.engines import TensorRtConformance
+from tests.device.runtimes.engines import (
+    TensorRtConformance,
+    TensorRtFp16Conformance,
+    TensorRtInt8Conformance,
+)
 
 
 class TestTensorRt(TensorRtConformance):
     runtime: ClassVar = "tensorrt"
-    target: ClassVar = "host/tensorrt-fp32-b{batch}"
-    package: ClassVar = "tensorrt"
-    unsupported: ClassVar = ("bf16",)
 
 
 @pytest.mark.slow
-class TestTensorRtFp16(TensorRtConformance):
+class TestTensorRtFp16(TensorRtFp16Conformance):
     runtime: ClassVar = "tensorrt"
-    target: ClassVar = "host/tensorrt-fp16-b{batch}"
-    package: ClassVar = "tensorrt"
-    unsupported: ClassVar = ("bf16",)
-    max_rel: ClassVar = 1e-2
-    max_rel_network: ClassVar = 5e-2
 
 
 @pytest.mark.slow
-class TestTensorRtInt8(TensorRtConformance):
+class TestTensorRtInt8(TensorRtInt8Conformance):
     runtime: ClassVar = "tensorrt"
-    target: ClassVar = "host/tensorrt-int8-b{batch}"
-    package: ClassVar = "tensorrt"
-    unsupported: ClassVar = ("bf16",)
-    max_rel: ClassVar = 0.2
-    max_rel_network: ClassVar = 0.5

@@ -21,14 +21,8 @@ from pipeline.latency.sampling import sample_networks
 from pipeline.space.architecture import Architecture
 from pipeline.space.architecture_file import published
 from pipeline.space.search_space import get_space
-from tests.device.runtimes.engines import (
-    GPU_KIND,
-    compiler,
-    file_of,
-    network_file,
-    of_an_operator_it_has_not,
-    one_node,
-)
+from tests.device.runtimes.engines import GPU_KIND, compiler, network_file, one_node
+from tests.device.runtimes.models import OnnxModels, outside, same_shape, written
 
 FILES = {"fp32": FP32, "fp16": FP16, "int8": INT8_SYMMETRIC}
 SUBNETS = sample_networks(get_space("cream").narrowed(max_depth=2), 64, 10, 3, seed=7)
@@ -113,7 +107,7 @@ def test_the_same_process_builds_again_and_again(trt: ModuleType, tmp_path: Path
     for _ in range(3):
         assert build_engine(trt, model, ONE).plan
         with pytest.raises(MeasurementError):
-            build_engine(trt, of_an_operator_it_has_not(tmp_path / "f"), ONE)
+            build_engine(trt, OnnxModels().failing(tmp_path / "f") / FP32, ONE)
 
 
 # Refusals are told in our words, with the node.
@@ -177,7 +171,7 @@ def quantised(folder: Path, *, zero_point: int = 0, bias: bool = False) -> Path:
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 16, 6, 6])],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
-    return file_of(graph, folder)
+    return written(graph, folder) / FP32
 
 
 def test_symmetric_int8_with_float_biases_is_taken(trt: ModuleType, tmp_path: Path) -> None:
@@ -205,7 +199,7 @@ def test_an_operator_it_has_not_is_told_with_another_runtime(
     trt: ModuleType, tmp_path: Path
 ) -> None:
     with pytest.raises(MeasurementError, match=r"node number 0 \(NonZero\)") as caught:
-        build_engine(trt, of_an_operator_it_has_not(tmp_path / "failing"), ONE)
+        build_engine(trt, OnnxModels().failing(tmp_path / "failing") / FP32, ONE)
     assert "onnxruntime" in (caught.value.hint or "")
 
 
@@ -234,21 +228,12 @@ def test_an_input_of_a_type_not_handled_is_told(trt: ModuleType, tmp_path: Path)
 
 
 def test_weights_outside_the_file_are_refused(trt: ModuleType, tmp_path: Path) -> None:
-    weights = numpy_helper.from_array(np.zeros((1, 3, 4, 4), np.float32), "far")
-    weights.ClearField("raw_data")
-    weights.data_location = TensorProto.EXTERNAL
-    entry = weights.external_data.add()
-    entry.key, entry.value = "location", "weights.bin"
+    weights = outside(np.zeros((1, 3, 4, 4), np.float32), "far", "weights.bin")
     (tmp_path / "weights.bin").write_bytes(bytes(192))
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["input", "far"], ["logits"])],
-        "reaching",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 4, 4])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 3, 4, 4])],
-        [weights],
-    )
+    node = helper.make_node("Add", ["input", "far"], ["logits"])
+    graph = same_shape([node], TensorProto.FLOAT, [1, 3, 4, 4], [weights])
     with pytest.raises(MeasurementError, match="keeps the weights 'far' in another file"):
-        build_engine(trt, file_of(graph, tmp_path), ONE)
+        build_engine(trt, written(graph, tmp_path) / FP32, ONE)
 
 
 def test_a_missing_file_is_told(trt: ModuleType, tmp_path: Path) -> None:

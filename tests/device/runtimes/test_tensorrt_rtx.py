@@ -1,7 +1,5 @@
 """TensorRT for RTX is a runtime where there is a GPU, and a compiler anywhere."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,42 +11,31 @@ from pipeline.device.runtimes._tensorrt_layers import layers_of_log, precision_o
 from pipeline.device.runtimes.tensorrt_rtx import compile_ahead
 from pipeline.errors import MeasurementError, UnavailableError
 from pipeline.space.operator_spec import parse_key
-from tests.checkout import ROOT
-from tests.device.runtimes.conformance import OPERATORS
+from tests.device.runtimes.children import said
 from tests.device.runtimes.engines import (
     GPU_KIND,
     TensorRtConformance,
+    TensorRtFp16Conformance,
+    TensorRtInt8Conformance,
     TensorRtModels,
     compiler,
     one_node,
 )
+from tests.device.runtimes.suite import OPERATORS
 
 
 class TestTensorRtForRtx(TensorRtConformance):
     runtime: ClassVar = "tensorrt_rtx"
-    target: ClassVar = "host/tensorrt_rtx-fp32-b{batch}"
-    package: ClassVar = "tensorrt_rtx_bindings"
-    unsupported: ClassVar = ("bf16",)
 
 
 @pytest.mark.slow
-class TestTensorRtForRtxFp16(TensorRtConformance):
+class TestTensorRtForRtxFp16(TensorRtFp16Conformance):
     runtime: ClassVar = "tensorrt_rtx"
-    target: ClassVar = "host/tensorrt_rtx-fp16-b{batch}"
-    package: ClassVar = "tensorrt_rtx_bindings"
-    unsupported: ClassVar = ("bf16",)
-    max_rel: ClassVar = 1e-2
-    max_rel_network: ClassVar = 5e-2
 
 
 @pytest.mark.slow
-class TestTensorRtForRtxInt8(TensorRtConformance):
+class TestTensorRtForRtxInt8(TensorRtInt8Conformance):
     runtime: ClassVar = "tensorrt_rtx"
-    target: ClassVar = "host/tensorrt_rtx-int8-b{batch}"
-    package: ClassVar = "tensorrt_rtx_bindings"
-    unsupported: ClassVar = ("bf16",)
-    max_rel: ClassVar = 0.2
-    max_rel_network: ClassVar = 0.5
 
 
 @pytest.mark.parametrize("kind", ["SM86", "SM89", "SM120"])
@@ -86,28 +73,15 @@ def test_it_takes_the_suites_models(tmp_path: Path, file: str, precision: str) -
         compile_ahead(free / file, batch=1, compute_capability=GPU_KIND)
 
 
-def test_asking_whether_it_can_run_loads_no_library() -> None:
-    """They are a quarter of a gigabyte, and the question is asked on every command line."""
-    code = (
-        "from pathlib import Path\nfrom pipeline import runtimes\n"
-        "engine = runtimes.find('tensorrt_rtx')\nengine.unavailable(), engine.version()\n"
-        "assert 'tensorrt_rtx' not in Path('/proc/self/maps').read_text()"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr) == (0, "")
-
-
 def test_loading_it_changes_nothing_for_others() -> None:
     """The package that carries its libraries would write beside them, and set variables."""
     compiler()
-    code = (
+    said(
         "import os, sys\nfrom pipeline.device.runtimes.tensorrt_rtx import Runtime\n"
         "before = dict(os.environ)\nassert Runtime().load_module().Builder\n"
         "assert dict(os.environ) == before\n"
         "assert 'onnxruntime_ep_nv_tensorrt_rtx' not in sys.modules"
     )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_without_its_libraries_the_missing_one_is_named(

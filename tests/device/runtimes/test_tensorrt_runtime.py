@@ -1,15 +1,12 @@
 """Whether TensorRT can run is told from what is installed, without importing it."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from pipeline.device.model_files import FP16, FP32, INT8_SYMMETRIC
+from pipeline.device.model_files import FP32
 from pipeline.device.runtimes import REST, _tensorrt_runtime, find
 from pipeline.device.runtimes._cuda import GpuIdentity
 from pipeline.device.runtimes._tensorrt_layers import Layer, layers_of_log, precision_of
@@ -18,7 +15,7 @@ from pipeline.device.runtimes.tensorrt_rtx import Runtime, compile_ahead
 from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, UnavailableError
 from pipeline.space.architecture_file import published
-from tests.checkout import ROOT
+from tests.device.runtimes.children import beside, said
 from tests.device.runtimes.engines import GPU_KIND, compiler, network_file, one_node
 from tests.device.runtimes.stubs import compiled
 
@@ -46,19 +43,7 @@ def told(folder: Path, runtime: str = "tensorrt") -> tuple[str | None, str]:
         f"engine = find({runtime!r})\n"
         "print(json.dumps([engine.version(), engine.unavailable()]))"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        env=os.environ
-        | {
-            "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
-            "LD_LIBRARY_PATH": str(folder),
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    version, reason = json.loads(ran.stdout)
+    version, reason = json.loads(said(code, **beside(folder)))
     return version, reason
 
 
@@ -99,17 +84,6 @@ def test_with_its_libraries_the_driver_and_pycuda_are_next(tmp_path: Path, place
     (tmp_path / "libcuda.so.1").unlink()
     compiled(DRIVER, tmp_path / "libcuda.so.1")
     assert told(tmp_path)[1] in (None, "the package pycuda is not installed (pip install pycuda)")
-
-
-@pytest.mark.parametrize("name", ["tensorrt", "tensorrt_rtx"])
-def test_the_precision_is_the_files(name: str, tmp_path: Path) -> None:
-    engine = find(name)
-    assert engine.reads("fp32") == FP32
-    assert engine.reads("fp16") == FP16
-    assert engine.reads("int8") == INT8_SYMMETRIC
-    assert engine.reads("bf16") is None
-    with pytest.raises(UnavailableError, match=f"{name} runtime runs fp32, fp16, int8; bf16"):
-        engine.build(tmp_path, Target.parse(f"host/{name}-bf16-b1"), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["tensorrt", "tensorrt_rtx"])

@@ -5,7 +5,6 @@ and those of TensorRT 10 and 11 over libraries that do nothing.
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,9 +14,9 @@ import pytest
 
 from pipeline.device.runtimes import _tensorrt_build, _tensorrt_session
 from pipeline.device.runtimes._cuda import calls_problem, driver_problem
-from pipeline.device.runtimes._tensorrt_session import EngineSession, ProfiledRun, faster_half
+from pipeline.device.runtimes._tensorrt_session import EngineSession
 from pipeline.errors import UnavailableError
-from tests.checkout import ROOT
+from tests.device.runtimes.children import beside, said
 from tests.device.runtimes.engines import compiler
 from tests.device.runtimes.stubs import compiled
 
@@ -95,16 +94,9 @@ def test_the_names_used_are_found_in_our_sources() -> None:
     assert len(names_used()) > 45
 
 
-def looked_up(names: set[str], imports: str, environment: dict[str, str]) -> list[str]:
-    ran = subprocess.run(
-        [sys.executable, "-c", f"{imports}\n{LOOK_UP}", json.dumps(sorted(names))],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr
-    return list(json.loads(ran.stdout.splitlines()[-1]))
+def looked_up(names: set[str], imports: str, **variables: str) -> list[str]:
+    told = said(f"{imports}\n{LOOK_UP}", json.dumps(sorted(names)), **variables)
+    return list(json.loads(told.splitlines()[-1]))
 
 
 def test_every_name_exists_in_tensorrt_for_rtx() -> None:
@@ -112,7 +104,7 @@ def test_every_name_exists_in_tensorrt_for_rtx() -> None:
     imports = (
         "from pipeline.device.runtimes.tensorrt_rtx import Runtime\ntrt = Runtime().load_module()"
     )
-    assert looked_up(names_used(), imports, {}) == []
+    assert looked_up(names_used(), imports) == []
 
 
 @pytest.fixture(scope="module", params=PRODUCT)
@@ -136,12 +128,8 @@ def product(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.slow
 def test_every_name_exists_in_tensorrt_10_and_11(product: Path) -> None:
-    environment = {
-        "PYTHONPATH": os.pathsep.join([str(product), str(ROOT)]),
-        "LD_LIBRARY_PATH": str(product),
-    }
     names = names_used() - ONLY_FOR_RTX
-    assert looked_up(names, "import tensorrt_bindings as trt", environment) == []
+    assert looked_up(names, "import tensorrt_bindings as trt", **beside(product)) == []
 
 
 @pytest.mark.slow
@@ -159,19 +147,8 @@ def test_a_library_that_does_not_start_is_told(product: Path, tmp_path: Path) ->
         "except UnavailableError as error: print(error.message)\n"
         "print(_strongly_typed(trt))\n"
     )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "model.onnx")],
-        cwd=ROOT,
-        env=os.environ
-        | {
-            "PYTHONPATH": os.pathsep.join([str(product), str(ROOT)]),
-            "LD_LIBRARY_PATH": str(product),
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stderr
-    first, second, strongly_typed = ran.stdout.splitlines()
+    told = said(code, str(tmp_path / "model.onnx"), **beside(product))
+    first, second, strongly_typed = told.splitlines()
     (version,) = re.findall(r"TensorRT (1[01])\.\S+ does not start", first)
     assert second == first
     assert strongly_typed == {"10": "2", "11": "1"}[version]
@@ -183,9 +160,3 @@ def test_a_library_that_does_not_start_is_told(product: Path, tmp_path: Path) ->
 def test_without_a_gpu_a_session_says_why(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"driver|pycuda"):
         EngineSession(compiler(), b"", tmp_path / "engine.plan")
-
-
-def test_the_faster_half_of_profiled_runs_counts() -> None:
-    runs = [ProfiledRun(float(total), []) for total in (5, 1, 4, 2, 3)]
-    assert [run.total_ms for run in faster_half(runs)] == [1, 2, 3]
-    assert [run.total_ms for run in faster_half(runs[:1])] == [5]

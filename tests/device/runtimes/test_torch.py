@@ -12,9 +12,7 @@ from tests.device.runtimes.layer_times import LayerTimesConformance
 
 class TestTorch(LayerTimesConformance):
     runtime: ClassVar = "torch"
-    target: ClassVar = "host/torch-fp32-b{batch}-t1"
-    package: ClassVar = "torch"
-    unsupported: ClassVar = ("bf16", "fp16", "int8")
+    threads: ClassVar = 1
 
     def test_threads_are_the_targets_and_the_processs_again_afterwards(
         self, engine: Runtime, tmp_path: Path

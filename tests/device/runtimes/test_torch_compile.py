@@ -6,7 +6,7 @@ from typing import ClassVar
 import pytest
 
 from pipeline.device import runtimes
-from pipeline.device.runtimes import Runtime, torch_compile
+from pipeline.device.runtimes import torch_compile
 from tests.device.runtimes.conformance import RuntimeConformance
 
 
@@ -14,19 +14,10 @@ class TestTorchCompile(RuntimeConformance):
     """Every model is compiled for seconds, so there are few of them."""
 
     runtime: ClassVar = "torch_compile"
-    target: ClassVar = "host/torch_compile-fp32-b{batch}-t1"
-    package: ClassVar = "torch"
-    unsupported: ClassVar = ("bf16", "fp16", "int8")
+    threads: ClassVar = 1
     operators: ClassVar = {1: ("cn_1x1",)}
     batches: ClassVar = (2,)
-
-    @pytest.mark.slow
-    @pytest.mark.usefixtures("bench_dir")
-    @pytest.mark.parametrize(("exported", "batch"), [(1, 1), (None, 2)])
-    def test_a_network_gives_what_torch_gives(
-        self, engine: Runtime, tmp_path: Path, exported: int | None, batch: int
-    ) -> None:
-        self.compare_network(engine, tmp_path, exported, batch)
+    of_networks: ClassVar = (pytest.mark.slow,)
 
     # A process keeps what it has compiled, so that the same program is compiled once.
     test_opening_and_closing_again_and_again_keeps_no_memory: ClassVar = None

@@ -6,15 +6,12 @@ from typing import ClassVar
 import pytest
 
 from pipeline.device.runtimes import DeviceTimedSession, Runtime, random_feed, torch_cuda
-from tests.device.runtimes.conformance import GpuConformance
+from tests.device.runtimes.conformance import RuntimeConformance
 
 
 @pytest.mark.gpu
-class TestTorchCuda(GpuConformance):
+class TestTorchCuda(RuntimeConformance):
     runtime: ClassVar = "torch_cuda"
-    target: ClassVar = "host/torch_cuda-fp32-b{batch}"
-    package: ClassVar = "torch"
-    unsupported: ClassVar = ("bf16", "fp16", "int8")
     # The allocator and cuDNN keep some of what they took.
     kept_mib: ClassVar = 64.0
 
@@ -32,10 +29,7 @@ class TestTorchCuda(GpuConformance):
 
 
 def test_a_torch_for_the_cpu_alone_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    class Spec:
-        submodule_search_locations = (str(tmp_path),)
-
-    monkeypatch.setattr(torch_cuda.importlib.util, "find_spec", lambda name: Spec)
+    monkeypatch.setattr(torch_cuda, "folders_of", lambda name: [tmp_path])
     reason = torch_cuda.Runtime().unavailable()
     assert reason
     assert "without CUDA" in reason
