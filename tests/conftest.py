@@ -12,6 +12,7 @@ from pipeline.files import workspace
 from pipeline.files.cache_folder import CACHE_VARIABLE
 from pipeline.space.architecture import Architecture
 from pipeline.space.search_space import RESOLUTIONS, get_space, space_names
+from tests.skips import pytest_terminal_summary as pytest_terminal_summary
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -22,7 +22,7 @@ from pipeline.records.retrain import RetrainRecord
 from tests.checkout import ROOT
 from tests.cli.calling import call
 from tests.report import made_up
-from tests.whole.own_images import CLASSES, LEVEL, SKIPPED, TRAIN_IMAGES, UPRIGHT, make_images
+from tests.end_to_end.own_images import CLASSES, LEVEL, SKIPPED, TRAIN_IMAGES, UPRIGHT, make_images
 
 RECIPE = """\
 schema_version: 1

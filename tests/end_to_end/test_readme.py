@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkout import ROOT
-from tests.whole.test_resume import RECIPE
+from tests.end_to_end.test_resume import RECIPE
 
 # What would take minutes is put on a small scale; verbs and options stay as they are.
 SMALLER = {
