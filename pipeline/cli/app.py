@@ -116,8 +116,7 @@ def profile(
     """Measure a latency table, go on measuring it, check it (--check), or write it (--export)."""
     from pipeline.cli.tables import check_table, export_latency_table, profile_target
 
-    if out and not export:
-        raise UsageError("--out names the file of --export", hint=f"--export csv --out {out}")
+    _check_out(out, "--export", export, "csv")
     if bool(recipe) + bool(export) + check > 1:
         raise UsageError(
             "--recipe, --export and --check exclude each other: a recipe names its own target",
@@ -361,8 +360,7 @@ def report(
     """Write the report of a run from the records that are there: HTML, Markdown, JSON."""
     from pipeline.cli.stages import export_run_report, write_run_report
 
-    if out and not form:
-        raise UsageError("--out names the file of --format", hint=f"--format html --out {out}")
+    _check_out(out, "--format", form, "html")
     if json and form and not out:
         raise UsageError(
             f"--json and --format {form} would both be printed",
@@ -376,6 +374,13 @@ def report(
 
 def _with_foreign(overrides: list[str] | None, allow_foreign: bool) -> list[str]:
     return [*(overrides or []), *(["allow_foreign=true"] if allow_foreign else [])]
+
+
+def _check_out(out: Path | None, option: str, form: str | None, example: str) -> None:
+    if out and not form:
+        raise UsageError(
+            f"--out names the file of {option}", hint=f"{option} {example} --out {out}"
+        )
 
 
 def _one(
