@@ -11,6 +11,7 @@ from pipeline.device import gpu as gpu_module
 from pipeline.device.gpu import Gpu, visible_gpu
 from pipeline.device.gpu_choice import VISIBLE
 from pipeline.files.record import checked, plain
+from tests.device import machines
 
 # index, uuid, name, driver, memory, SM now/max/set, memory now/max/set, power, persistence, MIG
 H100 = (
@@ -48,20 +49,7 @@ def answer(*lines: str) -> str:
 
 
 def test_a_card_of_a_data_centre(smi):
-    assert visible_gpu(smi(answer(H100))) == Gpu(
-        name="NVIDIA H100 80GB HBM3",
-        driver="580.95.05",
-        memory_mib=81559,
-        clock_sm_mhz=345,
-        clock_sm_max_mhz=1980,
-        clock_sm_application_mhz=1980,
-        clock_memory_mhz=2619,
-        clock_memory_max_mhz=2619,
-        clock_memory_application_mhz=2619,
-        power_limit_w=700.0,
-        persistence_mode=True,
-        mig_mode=False,
-    )
+    assert visible_gpu(smi(answer(H100))) == machines.H100
 
 
 def test_fields_that_a_card_does_not_tell_are_none(smi):

@@ -23,7 +23,7 @@ class BlockTimesConformance(PrecisionConformance):
         return engine.layer_times(artifact, target, warm_runs=5, runs=30)
 
     @pytest.mark.usefixtures("bench_dir")
-    @pytest.mark.parametrize("batch", [1, None])
+    @pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), None])
     def test_every_block_has_a_time_and_they_add_up(
         self, engine: Runtime, tmp_path: Path, batch: int | None
     ) -> None:
@@ -54,7 +54,7 @@ class LayerTimesConformance(BlockTimesConformance, RuntimeConformance):
         self, engine: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert isinstance(engine, ProfilingRuntime)
-        model = self.models().network(SMALL, 1)
+        model = self.models().network(SMALL, None)
         before = sorted(path.name for path in model.iterdir())
         empty = tmp_path / "empty"
         empty.mkdir()

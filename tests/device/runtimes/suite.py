@@ -47,7 +47,7 @@ class RuntimeSuite:
         max_rel_network: Of a whole network from PyTorch, in every precision.
         operators: Which of `OPERATORS` it runs with one image, and which with two.
         batches: Of a model whose batch is free.
-        of_networks: Marks of the tests that run whole networks.
+        of_networks: Marks of the test that runs a whole network.
         kept_mib: Memory that a hundred models may leave behind once they are closed.
     """
 
@@ -84,7 +84,7 @@ class RuntimeSuite:
             "operator": {f"{kind}-{batch}": (kind, batch) for kind, batch in each},
             "free_batch": {str(batch): batch for batch in cls.batches},
             "network": {
-                "batch in the file": pytest.param((1, 1), marks=cls.of_networks),
+                "batch in the file": pytest.param((1, 1), marks=pytest.mark.slow),
                 "free batch": pytest.param((None, 2), marks=cls.of_networks),
             },
             "hostile": dict(cls.models().hostile),

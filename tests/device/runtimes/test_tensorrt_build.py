@@ -62,20 +62,22 @@ def check_layers(architecture: Architecture, precision: str, folder: Path) -> No
 
 
 @pytest.mark.usefixtures("bench_dir", "trt")
-@pytest.mark.parametrize("precision", FILES)
-@pytest.mark.parametrize("subnet", SUBNETS, ids=["a", "b", "c"])
-def test_a_subnet_is_computed_in_the_precision_of_its_file(
-    tmp_path: Path, subnet: Architecture, precision: str
-) -> None:
-    check_layers(subnet, precision, tmp_path / "model")
+def test_a_network_is_computed_in_the_precision_of_its_file(tmp_path: Path) -> None:
+    check_layers(published("cream-14", resolution=64), "fp16", tmp_path / "model")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bench_dir", "trt")
 @pytest.mark.parametrize("precision", FILES)
-def test_the_largest_published_network_is_computed_in_the_precision_of_its_file(
-    tmp_path: Path, precision: str
+@pytest.mark.parametrize(
+    "network",
+    [*SUBNETS, published("cream-287", resolution=224)],
+    ids=["a", "b", "c", "the largest published one"],
+)
+def test_networks_are_computed_in_the_precision_of_their_files(
+    tmp_path: Path, network: Architecture, precision: str
 ) -> None:
-    check_layers(published("cream-287", resolution=224), precision, tmp_path / "model")
+    check_layers(network, precision, tmp_path / "model")
 
 
 # Only the target's batch is built for.

@@ -6,7 +6,12 @@ import pytest
 
 from pipeline.device.runtimes import REST
 from pipeline.device.runtimes._blocks import attribute
-from pipeline.device.runtimes._tensorrt_layers import layers_of_json, layers_of_log, precision_of
+from pipeline.device.runtimes._tensorrt_layers import (
+    Layer,
+    layers_of_json,
+    layers_of_log,
+    precision_of,
+)
 from pipeline.errors import MeasurementError
 
 
@@ -28,88 +33,81 @@ def tensor_10(kind: str) -> dict[str, object]:
     return {"Name": "t", "Location": "Device", "Dimensions": [1, 16], "Format/Datatype": kind}
 
 
+def layer(
+    name: str,
+    kind: str,
+    takes: dict[str, object],
+    gives: dict[str, object] | None = None,
+    *of: str,
+    tactic: str = "",
+) -> dict[str, object]:
+    """A layer of one input and one output, which came from some nodes."""
+    return {
+        "Name": name,
+        "LayerType": kind,
+        "Inputs": [takes],
+        "Outputs": [gives or takes],
+        "TacticName": tactic,
+        "Metadata": nodes(*of),
+    }
+
+
+FLOAT, HALF = tensor_11("Float"), tensor_11("Half")
+HALF_10 = tensor_10("Channel major FP16 format where channel % 8 == 0")
+SILU = ("bn1.act/Sigmoid", "bn1.act/Mul")
+MEAN = ("blocks.0.0.bn1.act/Mul", "blocks.1.0.se/ReduceMean")
 NEW = {
     "Layers": [
-        {
-            "Name": "__myl_CastConc_myl0_0",
-            "LayerType": "kgen",
-            "Inputs": [tensor_11("Float")],
-            "Outputs": [tensor_11("Half")],
-            "TacticName": "__myl_CastConc_0x0d47",
-            "Metadata": nodes("graph_input_cast0", "conv_stem/Conv"),
-        },
-        {
-            "Name": "__myl_CorrSilu_myl0_1",
-            "LayerType": "runtime_fusion",
-            "Inputs": [tensor_11("Half")],
-            "Outputs": [tensor_11("Half")],
-            "TacticName": "",
-            "Metadata": nodes("conv_stem/Conv", "bn1.act/Sigmoid", "bn1.act/Mul"),
-        },
-        {
-            "Name": "blocks.0.0.conv_dw/Conv_myl0_2",
-            "LayerType": "correlation",
-            "Inputs": [tensor_11("Half")],
-            "Outputs": [tensor_11("Half")],
-            "TacticName": "__myelin_CASK_STUB",
-            "Metadata": nodes("blocks.0.0.conv_dw/Conv"),
-        },
-        {
-            "Name": "__myl_SiluMean_myl0_3",
-            "LayerType": "kgen",
-            "Inputs": [tensor_11("Half")],
-            "Outputs": [tensor_11("Half")],
-            "TacticName": "__myl_SiluMean_0x9a",
-            "Metadata": nodes("blocks.0.0.bn1.act/Mul", "blocks.1.0.se/ReduceMean"),
-        },
-        {
-            "Name": "__myl_FcAdd_myl0_4",
-            "LayerType": "runtime_fusion",
-            "Inputs": [tensor_11("Half")],
-            "Outputs": [tensor_11("Float")],
-            "TacticName": "",
-            "Metadata": nodes("classifier/Gemm"),
-        },
-        {
-            "Name": "__myl_Move_myl0_5",
-            "LayerType": "kgen",
-            "Inputs": [tensor_11("Float")],
-            "Outputs": [tensor_11("Float")],
-            "TacticName": "__myl_Move_0x01",
-            "Metadata": "",
-        },
+        layer("__myl_CastConc_myl0_0", "kgen", FLOAT, HALF, "graph_input_cast0", "conv_stem/Conv"),
+        layer("__myl_CorrSilu_myl0_1", "runtime_fusion", HALF, HALF, "conv_stem/Conv", *SILU),
+        layer(
+            "blocks.0.0.conv_dw/Conv_myl0_2",
+            "correlation",
+            HALF,
+            HALF,
+            "blocks.0.0.conv_dw/Conv",
+            tactic="__myelin_CASK_STUB",
+        ),
+        layer("__myl_SiluMean_myl0_3", "kgen", HALF, HALF, *MEAN, tactic="__myl_SiluMean_0x9a"),
+        layer("__myl_FcAdd_myl0_4", "runtime_fusion", HALF, FLOAT, "classifier/Gemm"),
+        layer("__myl_Move_myl0_5", "kgen", FLOAT, tactic="__myl_Move_0x01"),
     ],
     "I/O Tensors": [{"Name": "input", "IOMode": "Input", "DataType": "Float"}],
 }
 OLD = {
     "Layers": [
+        layer(
+            "Reformatting CopyNode for Input Tensor 0 to conv_stem/Conv + bn1.act/Relu",
+            "Reformat",
+            tensor_10("Row major linear FP32"),
+            HALF_10,
+        ),
         {
-            "Name": "Reformatting CopyNode for Input Tensor 0 to conv_stem/Conv + bn1.act/Relu",
-            "LayerType": "Reformat",
-            "Inputs": [tensor_10("Row major linear FP32")],
-            "Outputs": [tensor_10("Channel major FP16 format where channel % 8 == 0")],
-            "TacticName": "",
-            "Metadata": "",
-        },
-        {
-            "Name": "conv_stem/Conv + bn1.act/Relu",
-            "LayerType": "CaskConvolution",
+            **layer(
+                "conv_stem/Conv + bn1.act/Relu",
+                "CaskConvolution",
+                HALF_10,
+                HALF_10,
+                "conv_stem/Conv",
+                "bn1.act/Relu",
+                tactic="sm80_xmma_fprop_implicit_gemm_f16f16_f16f16_f16_nhwckrsc_nhwc",
+            ),
             "ParameterType": "Convolution",
-            "Inputs": [tensor_10("Channel major FP16 format where channel % 8 == 0")],
-            "Outputs": [tensor_10("Channel major FP16 format where channel % 8 == 0")],
-            "TacticName": "sm80_xmma_fprop_implicit_gemm_f16f16_f16f16_f16_nhwckrsc_nhwc",
-            "Metadata": nodes("conv_stem/Conv", "bn1.act/Relu"),
         },
         {
             "Name": "PWN(PWN(blocks.0.0.act/Sigmoid), blocks.0.0.act/Mul)",
             "LayerType": "PointWiseV2",
-            "Inputs": [tensor_10("Channel major FP16 format where channel % 8 == 0")],
-            "Outputs": [tensor_10("Channel major FP16 format where channel % 8 == 0")],
+            "Inputs": [HALF_10],
+            "Outputs": [HALF_10],
             "TacticName": "generatedNativePointwise",
         },
     ],
     "Bindings": ["input", "logits"],
 }
+
+
+def read(*layers: dict[str, object]) -> list[Layer]:
+    return layers_of_json(json.dumps({"Layers": layers}))
 
 
 def test_both_shapes_of_the_inspectors_json_tell_the_precision() -> None:
@@ -169,43 +167,42 @@ def test_the_times_of_layers_add_up_by_block() -> None:
 )
 def test_types_are_known_in_either_majors_words(words: str, precision: str) -> None:
     for tensor in (tensor_10(words), tensor_11(words)):
-        layer = {"Name": "a", "LayerType": "CaskConvolution", "Inputs": [tensor], "Outputs": []}
-        assert precision_of(layers_of_json(json.dumps({"Layers": [layer]}))) == precision
+        assert precision_of(read(layer("a", "CaskConvolution", tensor))) == precision
 
 
-def test_an_fp32_kernel_on_tf32_cores_is_no_fp32() -> None:
-    layer = {
-        "Name": "conv",
-        "LayerType": "CaskConvolution",
-        "Inputs": [tensor_10("Row major linear FP32 format")],
-        "TacticName": "sm80_xmma_fprop_implicit_gemm_tf32f32_tf32f32_f32_nhwckrsc_nhwc",
-    }
-    assert precision_of(layers_of_json(json.dumps({"Layers": [layer]}))) == "tf32"
+TF32 = "sm80_xmma_fprop_implicit_gemm_tf32f32_tf32f32_f32_nhwckrsc_nhwc"
+ROW_MAJOR = tensor_10("Row major linear FP32 format")
 
 
-def test_several_precisions_are_joined() -> None:
-    layers = [
-        {"Name": "a", "LayerType": "correlation", "Inputs": [tensor_11(kind)]}
-        for kind in ("Int8", "Float", "Int8")
-    ]
-    assert precision_of(layers_of_json(json.dumps({"Layers": layers}))) == "fp32+int8"
-
-
-def test_without_a_product_the_other_layers_tell() -> None:
-    """But not those that only convert."""
-    layers = [
-        {"Name": "__myl_CastTran_myl0_0", "LayerType": "kgen", "Inputs": [tensor_11("Float")]},
-        {"Name": "__myl_MulReluCast_myl0_1", "LayerType": "kgen", "Inputs": [tensor_11("Half")]},
-    ]
-    assert precision_of(layers_of_json(json.dumps({"Layers": layers}))) == "fp16"
-
-
-def test_a_small_product_without_a_kernel_of_its_own_is_one() -> None:
-    layers = [
-        {"Name": "__myl_ReshMulSum_myl0_0", "LayerType": "kgen", "Inputs": [tensor_11("Half")]},
-        {"Name": "__myl_Relu_myl0_1", "LayerType": "kgen", "Inputs": [tensor_11("Float")]},
-    ]
-    assert precision_of(layers_of_json(json.dumps({"Layers": layers}))) == "fp16"
+@pytest.mark.parametrize(
+    ("layers", "precision"),
+    [
+        pytest.param([layer("conv", "CaskConvolution", ROW_MAJOR, tactic=TF32)], "tf32", id="tf32"),
+        pytest.param(
+            [layer("a", "correlation", tensor_11(kind)) for kind in ("Int8", "Float", "Int8")],
+            "fp32+int8",
+            id="several are joined",
+        ),
+        pytest.param(
+            [
+                layer("__myl_CastTran_myl0_0", "kgen", FLOAT),
+                layer("__myl_MulReluCast_myl0_1", "kgen", HALF),
+            ],
+            "fp16",
+            id="without a product the others tell, but not those that only convert",
+        ),
+        pytest.param(
+            [
+                layer("__myl_ReshMulSum_myl0_0", "kgen", HALF),
+                layer("__myl_Relu_myl0_1", "kgen", FLOAT),
+            ],
+            "fp16",
+            id="a small product without a kernel of its own",
+        ),
+    ],
+)
+def test_products_tell_the_precision(layers: list[dict[str, object]], precision: str) -> None:
+    assert precision_of(read(*layers)) == precision
 
 
 @pytest.mark.parametrize("text", ["", "no json", "[]", "{}", "null"])
@@ -219,11 +216,10 @@ def test_names_without_details_are_told() -> None:
         layers_of_json(json.dumps({"Layers": ["conv_stem/Conv", "other"]}))
 
 
-def test_an_engine_that_tells_no_type_is_told() -> None:
-    layer = {"Name": "a", "LayerType": "kgen", "Inputs": [tensor_11("Int64")]}
-    for layers in ([], [layer]):
-        with pytest.raises(MeasurementError, match="does not tell what the engine computes in"):
-            precision_of(layers_of_json(json.dumps({"Layers": layers})))
+@pytest.mark.parametrize("layers", [[], [layer("a", "kgen", tensor_11("Int64"))]])
+def test_an_engine_that_tells_no_type_is_told(layers: list[dict[str, object]]) -> None:
+    with pytest.raises(MeasurementError, match="does not tell what the engine computes in"):
+        precision_of(read(*layers))
 
 
 def test_a_line_of_the_builders_list_that_does_not_read_is_told() -> None:

@@ -14,11 +14,13 @@ from pipeline.device.runtimes._tensorrt_session import ProfiledRun
 from pipeline.device.runtimes.tensorrt_rtx import Runtime, compile_ahead
 from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, UnavailableError
+from pipeline.files.cache_folder import CACHE_VARIABLE
 from pipeline.space.architecture_file import published
 from tests.device.runtimes.children import beside, said
 from tests.device.runtimes.engines import GPU_KIND, compiler, network_file, one_node
 from tests.device.runtimes.stubs import compiled
 
+NETWORK = published("cream-14", resolution=64)
 DRIVER = (
     "int cuInit(unsigned flags) { return 0; }\n"
     "int cuDeviceGetCount(int *count) { *count = 1; return 0; }"
@@ -191,9 +193,9 @@ def test_an_engine_that_is_not_there_is_told(here: OnNamedGpu, tmp_path: Path) -
 class Profiled:
     """A session whose layers took a millisecond each, and the first run was disturbed."""
 
-    def __init__(self, layers: list[Layer], prefix: str = "") -> None:
+    def __init__(self, layers: list[Layer]) -> None:
         self._layers = layers
-        self._names = [prefix + layer.name for layer in layers]
+        self.prefix = ""
         self.precision_as_built = precision_of(layers)
         self.closed = False
 
@@ -209,55 +211,54 @@ class Profiled:
     def profile(self, warm_runs: int, runs: int) -> list[ProfiledRun]:
         del warm_runs
         each = [(1.0 + 9.0 * (run == 0)) for run in range(runs)]
-        return [
-            ProfiledRun(ms * len(self._names) + 0.5, [(name, ms) for name in self._names])
-            for ms in each
-        ]
+        names = [self.prefix + layer.name for layer in self._layers]
+        return [ProfiledRun(ms * len(names) + 0.5, [(name, ms) for name in names]) for ms in each]
 
     def close(self) -> None:
         self.closed = True
 
 
-@pytest.fixture
-def layers(bench_dir: Path, tmp_path: Path) -> list[Layer]:
+@pytest.fixture(scope="module")
+def layers(exports: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Layer]:
     compiler()
-    file = network_file(published("cream-14", resolution=64), FP32, tmp_path / "model")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(CACHE_VARIABLE, str(exports))
+        file = network_file(NETWORK, FP32, tmp_path_factory.mktemp("layers"))
     built = compile_ahead(file, batch=1, compute_capability=GPU_KIND)
     return layers_of_log(built.layers or "")
 
 
-def test_layers_times_become_blocks_times(
-    layers: list[Layer], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def profiled(layers: list[Layer], monkeypatch: pytest.MonkeyPatch) -> Profiled:
+    """The session that the runtime opens."""
     session = Profiled(layers)
     monkeypatch.setattr(OnNamedGpu, "_session", lambda self, *given, **named: session)
+    return session
+
+
+def test_layers_times_become_blocks_times(profiled: Profiled) -> None:
     found = OnNamedGpu().layer_times(Path("a"), target("fp32-b1"), warm_runs=1, runs=4)
-    places = [operator.place for operator in published("cream-14", resolution=64).operators()]
+    places = [operator.place for operator in NETWORK.operators()]
+    layers = [layer.name for layer in profiled.layers()]
     assert list(found.by_place_ms) == [*places, REST]
     assert found.total_ms == len(layers) + 0.5
     assert sum(found.by_place_ms.values()) == pytest.approx(found.total_ms)
     assert found.by_place_ms[REST] == pytest.approx(0.5)
-    assert session.closed
+    assert found.engine_ms == dict.fromkeys(layers, (1.0, 1.0))
+    assert profiled.closed
 
 
-def test_another_precision_than_asked_is_refused(
-    layers: list[Layer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = Profiled(layers)
-    monkeypatch.setattr(OnNamedGpu, "_session", lambda self, *given, **named: session)
+def test_another_precision_than_asked_is_refused(profiled: Profiled) -> None:
     asked = target("fp16-b1")
     told = re.escape("fp16 was asked, and the engine would compute a in fp32")
     with pytest.raises(UnavailableError, match=told), OnNamedGpu().open(Path("a"), asked):
         pass
     with pytest.raises(UnavailableError, match=told):
         OnNamedGpu().layer_times(Path("a"), asked, warm_runs=0, runs=1)
-    assert session.closed
+    assert profiled.closed
 
 
-def test_names_that_do_not_match_are_told(
-    layers: list[Layer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = Profiled(layers, prefix="other ")
-    monkeypatch.setattr(OnNamedGpu, "_session", lambda self, *given, **named: session)
+def test_names_that_do_not_match_are_told(profiled: Profiled) -> None:
+    profiled.prefix = "other "
     with pytest.raises(MeasurementError, match="name layers differently"):
         OnNamedGpu().layer_times(Path("a"), target("fp32-b1"), warm_runs=0, runs=1)
