@@ -22,10 +22,14 @@ from pipeline.measure.steadiness import Steadiness
 from pipeline.records.benchmark import BenchmarkRecord
 from pipeline.records.candidates import LatencyPrediction
 from pipeline.records.verify import VerifyRecord
-from pipeline.report import ReportInputs, Summary
-from pipeline.report.inputs import resolved_target
-from pipeline.report.limits import answers_wrongly, benchmark_of, prediction_of, verified_latency
-from pipeline.report.summary import limit_words
+from pipeline.report import ReportInputs, Summary, resolved_target
+from pipeline.report.limits import (
+    answers_wrongly,
+    benchmark_of,
+    limit_words,
+    prediction_of,
+    verified_latency,
+)
 from pipeline.space.architecture import Architecture
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.bundle.card import Bundle, TargetLatency
-from pipeline.report import formatting
+from pipeline.report import formatting, sampling_std_percent
 from pipeline.report.markdown import escape
-from pipeline.report.summary import sampling_std_percent
 
 _NONE = "–"
 

@@ -21,8 +21,7 @@ from pipeline.comparing.models import ModelComparison, change_percent
 from pipeline.comparing.targets import TargetsComparison
 from pipeline.files.record import Record
 from pipeline.report.formatting import count, file_size, milliseconds, percent, signed_percent
-from pipeline.report.limits import LimitCheck
-from pipeline.report.summary import limit_words
+from pipeline.report.limits import LimitCheck, limit_words
 
 
 class Finding(Record):

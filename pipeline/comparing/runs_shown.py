@@ -14,8 +14,7 @@ from pipeline.comparing.runs import RunComparison
 from pipeline.comparing.settings import DifferingSetting
 from pipeline.comparing.showing import Grid, Listing, Shown
 from pipeline.report.formatting import count, file_size, notation, percent, signed_percent
-from pipeline.report.limits import LimitCheck
-from pipeline.report.summary import limit_words
+from pipeline.report.limits import LimitCheck, limit_words
 from pipeline.space.architecture import Architecture
 
 _NONE = "-"

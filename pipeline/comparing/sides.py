@@ -20,7 +20,7 @@ from pipeline.measure.journal import read_journal
 from pipeline.measure.protocol import TimingProtocol
 from pipeline.measure.statistics import MIN_SWEEPS, LatencyStats, Visit, by_key, reduce_visits
 from pipeline.records.benchmark import BenchmarkRecord, BenchmarkResult
-from pipeline.report.inputs import resolved_target
+from pipeline.report import resolved_target
 
 Kind = Literal["table", "benchmark"]
 _RECORD = "record.json"

@@ -2,13 +2,13 @@
 
 In: `ReportInputs`: the records of the stages that have run, and the recipe.
 Out: report.html, report.md, report.json, and the `Summary`, which says whether limits are met.
-Door: `__init__`, `limits`, `schema`; of its words `formatting`, `markdown`; of what a terminal
-    shows too `blocks`, `cells`, `scale`, `search_plot`, `search_tables`, `search_words`
+Door: what is exported here, and `limits`, `formatting`, `markdown`; of what a terminal shows too
+    `blocks`, `cells`, `scale`, `search_plot`, `search_tables`, `search_words`
 Never: torch, a measurement, a file of a run, anything loaded from elsewhere in the page.
 """
 
-from pipeline.report.inputs import ReportFiles, ReportInputs
-from pipeline.report.summary import Summary, summarise
+from pipeline.report.inputs import ReportFiles, ReportInputs, resolved_target
+from pipeline.report.summary import Summary, sampling_std_percent, summarise
 from pipeline.report.writing import ReportFormat, render_report, write_report
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "ReportInputs",
     "Summary",
     "render_report",
+    "resolved_target",
+    "sampling_std_percent",
     "summarise",
     "write_report",
 ]

@@ -11,6 +11,7 @@ from pipeline.measure.statistics import LatencyStats
 from pipeline.records.benchmark import BenchmarkResult
 from pipeline.records.candidates import Candidate, LatencyPrediction, Limits
 from pipeline.records.verify import VerifiedCandidate
+from pipeline.report.formatting import count, latency_words, limit_count, limit_ms, plus_minus
 from pipeline.report.inputs import ReportInputs, same_target
 from pipeline.space.architecture import Architecture
 from pipeline.space.cost import Cost
@@ -144,6 +145,21 @@ def _check(
 def limit_name(quantity: Quantity, target: str | None) -> str:
     """What is limited, in words."""
     return _NAMES.get(quantity, f"latency on {target}")
+
+
+def limit_words(check: LimitCheck) -> str:
+    """One limit in words: `2.41 ± 0.03 ms on host/… (limit 3 ms)`."""
+    if check.quantity == "latency":
+        limit = limit_ms(check.limit)
+        if check.value is None:
+            guess = check.predicted
+            words = f"{latency_words(guess)} predicted" if guess else "no latency"
+            return f"{words} on {check.target} (limit {limit})"
+        return f"{plus_minus(check.value, check.value_std, 'ms')} on {check.target} (limit {limit})"
+    noun = "parameters" if check.quantity == "params" else "MACs"
+    bound = "at least" if check.quantity == "macs_min" else "limit"
+    value = "?" if check.value is None else count(check.value)
+    return f"{value} {noun} ({bound} {limit_count(check.limit)})"
 
 
 def answers_wrongly(result: BenchmarkResult) -> bool:

@@ -17,15 +17,11 @@ from pipeline.records.export import Parity
 from pipeline.report.foreign import foreign_differences
 from pipeline.report.formatting import (
     count,
-    latency_words,
-    limit_count,
-    limit_ms,
     percent,
-    plus_minus,
     tiny,
 )
 from pipeline.report.inputs import ReportInputs
-from pipeline.report.limits import LimitCheck, candidate_of, check_limits, verified_of
+from pipeline.report.limits import LimitCheck, candidate_of, check_limits, limit_words, verified_of
 from pipeline.space.architecture import Architecture
 from pipeline.space.cost import Cost, architecture_cost
 
@@ -238,21 +234,6 @@ def _sentence(
 
 def _measured_in_part(checks: tuple[LimitCheck, ...]) -> bool:
     return any(check.target is not None and check.value is not None for check in checks)
-
-
-def limit_words(check: LimitCheck) -> str:
-    """One limit in words: `2.41 ± 0.03 ms on host/… (limit 3 ms)`."""
-    if check.quantity == "latency":
-        limit = limit_ms(check.limit)
-        if check.value is None:
-            guess = check.predicted
-            words = f"{latency_words(guess)} predicted" if guess else "no latency"
-            return f"{words} on {check.target} (limit {limit})"
-        return f"{plus_minus(check.value, check.value_std, 'ms')} on {check.target} (limit {limit})"
-    noun = "parameters" if check.quantity == "params" else "MACs"
-    bound = "at least" if check.quantity == "macs_min" else "limit"
-    value = "?" if check.value is None else count(check.value)
-    return f"{value} {noun} ({bound} {limit_count(check.limit)})"
 
 
 def _files(inputs: ReportInputs) -> tuple[FileEntry, ...]:
