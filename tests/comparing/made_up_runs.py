@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,9 +25,8 @@ OTHER_TARGET = "host/onnxruntime-int8-b1-t1"
 def whole_run() -> ReportInputs:
     """Under limits that leave room, so that they are met whatever else changes."""
     inputs = made_up.inputs()
-    assert inputs.verify is not None
     limits = inputs.verify.limits.model_copy(update={"macs": 1e9, "latency_ms": {TARGET: 10.0}})
-    return inputs.model_copy(update={"verify": inputs.verify.model_copy(update={"limits": limits})})
+    return made_up.changed(inputs, "verify", limits=limits)
 
 
 def campaign(
@@ -48,7 +48,6 @@ def campaign(
     """
     rng = np.random.default_rng(seed)
     record = whole_run().benchmark
-    assert record is not None
 
     def timed(stats: LatencyStats, factor: float) -> LatencyStats:
         minima = visits_ms(rng, stats.typical * machine * factor, SWEEPS, disturbed=disturbed)
@@ -56,7 +55,6 @@ def campaign(
         return stats.model_copy(update=moved)
 
     own, *_ = record.results
-    assert own.latency_ms is not None
     results = [
         it.model_copy(
             update={"latency_ms": timed(it.latency_ms, 1.0 if it.is_reference else model)}
@@ -89,24 +87,23 @@ def a_run(name: str, seed: int, **moved: float) -> ComparedRun:
 
 def with_inputs(run: ComparedRun, **records: object) -> ComparedRun:
     """The same run with other records; None for a stage that has not run."""
-    return ComparedRun(run.given, run.folder, run.inputs.model_copy(update=records))
+    return replace(run, inputs=run.inputs.model_copy(update=records))
+
+
+def with_changed(run: ComparedRun, stage: str, **fields: object) -> ComparedRun:
+    """The same run, had the record of one stage other fields."""
+    return replace(run, inputs=made_up.changed(run.inputs, stage, **fields))
 
 
 def with_architecture(run: ComparedRun, architecture: Architecture) -> ComparedRun:
     """The same run, had it ended with another network."""
     inputs = run.inputs
-    assert inputs.retrain is not None
-    assert inputs.export is not None
-    assert inputs.benchmark is not None
     own = inputs.benchmark.results[0].name
     model = inputs.export.models[0].model_copy(update={"architecture": architecture})
     results = tuple(
         it.model_copy(update={"architecture": architecture}) if it.name == own else it
         for it in inputs.benchmark.results
     )
-    return with_inputs(
-        run,
-        retrain=inputs.retrain.model_copy(update={"architecture": architecture}),
-        export=inputs.export.model_copy(update={"models": (model,)}),
-        benchmark=inputs.benchmark.model_copy(update={"results": results}),
-    )
+    run = with_changed(run, "retrain", architecture=architecture)
+    run = with_changed(run, "export", models=(model,))
+    return with_changed(run, "benchmark", results=results)

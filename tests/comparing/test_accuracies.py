@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,12 @@ from tests.report import made_up
 IMAGES = 10_000  # of the made-up test split
 
 
-@lru_cache(maxsize=1)
-def whole_run() -> ReportInputs:
-    return made_up.inputs()
-
-
 def run(test_percent: float = 92.41, **of_images: Any) -> ReportInputs:
     """A complete run whose retrained network has that accuracy on test."""
-    whole = whole_run()
-    assert whole.retrain is not None
+    whole = made_up.inputs()
     dataset = whole.retrain.dataset.model_copy(update=of_images)
-    retrained = whole.retrain.model_copy(
-        update={"test_accuracy_percent": test_percent, "dataset": dataset}
-    )
-    return whole.model_copy(update={"retrain": retrained, "export": None})
+    run = made_up.changed(whole, "retrain", test_accuracy_percent=test_percent, dataset=dataset)
+    return made_up.without(run, "export")
 
 
 def on_test(first: ReportInputs, second: ReportInputs) -> AccuracyComparison:
@@ -82,7 +73,7 @@ def test_perfect_accuracies_do_not_make_it_certain() -> None:
 
 
 def test_each_file_is_compared_on_each_split() -> None:
-    whole = whole_run()
+    whole = made_up.inputs()
     found = compare_accuracies(whole, whole)
     assert {(it.what, it.split) for it in found} >= {
         ("the network", "test"),
@@ -95,7 +86,7 @@ def test_each_file_is_compared_on_each_split() -> None:
 
 
 def test_files_were_run_on_as_many_images_as_the_recipe_lets_them() -> None:
-    whole = whole_run()
+    whole = made_up.inputs()
     capped = whole.model_copy(update={"recipe": {"export": {"accuracy_images": 500}}})
     found = compare_accuracies(whole, capped)
     counts = {it.what: (it.first_images, it.second_images) for it in found if it.split == "test"}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
@@ -53,6 +53,7 @@ def test_each_stage_that_differs_is_told() -> None:
     )
 
 
+@settings(max_examples=30)
 @given(data=st.data())
 def test_nothing_is_told_of_one_network_and_something_of_two(
     data: st.DataObject, architectures: Callable[..., SearchStrategy[Architecture]]

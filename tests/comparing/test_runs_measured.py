@@ -6,14 +6,12 @@ three runs: what a busy machine does in the meantime, it does to all of them.
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from pipeline.cli import app as cli
-from pipeline.comparing.runs import MODEL, RunComparison
+from pipeline.comparing.runs import MODEL
 from pipeline.export.architectures import export_models
 from pipeline.files.whole import write_record
 from pipeline.recipe.recipe import read_recipe
@@ -21,6 +19,7 @@ from pipeline.recipe.resume import prepare_run
 from pipeline.records.benchmark import BenchmarkRecord
 from pipeline.space.architecture import Architecture
 from pipeline.trials.benchmark import RANDOM, BenchmarkSubject, benchmark
+from tests.comparing.test_command import compared
 from tests.measure.tiny import QUICK, TARGET, networks
 
 PROTOCOL = QUICK.model_copy(update={"sweeps": 30, "min_sweeps": 30, "runs": 10})
@@ -67,14 +66,7 @@ def part_of(record: BenchmarkRecord, run: str, architecture: Architecture) -> Be
     return record.model_copy(update={"results": (own,)})
 
 
-def compare(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, RunComparison]:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as left:
-        cli.main(["compare", *arguments, "--fail-on", "regression", "--json"])
-    found = RunComparison.model_validate(json.loads(capsys.readouterr().out))
-    return int(left.value.code or 0), found
-
-
+@pytest.mark.slow
 @pytest.mark.usefixtures("bench_dir")
 def test_a_slowed_model_is_named_and_the_same_one_is_not(
     capsys: pytest.CaptureFixture[str],
@@ -82,25 +74,18 @@ def test_a_slowed_model_is_named_and_the_same_one_is_not(
     plain = networks()[0].model_copy(update={"name": "demo-cream"})
     make_runs({"before": plain, "again": plain, "slowed": slowed(plain)})
 
-    code, same = compare(capsys, "runs/before", "again")
+    code, same = compared(capsys, "runs/before", "again")
     assert (code, same.verdict) == (0, "no change beyond noise, in what could be compared")
     assert same.findings == ()
     assert [gap.stages for gap in same.gaps] == [("retrain",)] * 2
 
-    code, slower = compare(capsys, "before", "slowed")
+    code, slower = compared(capsys, "before", "slowed")
     assert code == 1
     words = [finding.words for finding in slower.findings]
     assert "architecture, stage 5: 3 more blocks MB6 7×7" in words
     (regression,) = (it.words for it in slower.findings if it.is_regression)
     assert regression.startswith(f"{MODEL} is slower on {TARGET.setting}: ")
 
-    code, faster = compare(capsys, "slowed", "before")
+    code, faster = compared(capsys, "slowed", "before")
     assert (code, faster.regressions) == (0, 0)
     assert any(" is faster on " in finding.words for finding in faster.findings)
-
-    with pytest.raises(SystemExit) as left:
-        cli.main(["compare", "before", "slowed"])
-    assert not left.value.code
-    shown = capsys.readouterr().out
-    for expected in ("regression: the model is slower", "Latency: what B takes", "no retrain"):
-        assert expected in shown
