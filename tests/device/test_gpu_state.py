@@ -181,21 +181,13 @@ def test_a_driver_before_535_is_asked_in_its_own_words(tmp_path):
 
 @pytest.mark.parametrize(
     ("visible", "card"),
-    [
-        ("0", 0),
-        ("1", 1),
-        (" 1 ,0", 1),
-        ("GPU-1111-aaaa", 1),
-        ("GPU-11", 1),
-        ("GPU-", 0),
-        ("MIG-1234", 1),
-    ],
+    [("0", 0), (" 1 ,0", 1), ("GPU-1111-aaaa", 1), ("MIG-1234", 1)],
 )
 def test_the_card_is_the_first_visible_one(driver, visible, card):
     assert driver.read(CUDA_VISIBLE_DEVICES=visible)["state"] == state(card)
 
 
-@pytest.mark.parametrize("visible", ["", "-1", "2", "GPU-9", "MIG-9", "NoDevFiles", "²"])
+@pytest.mark.parametrize("visible", ["", "2", "GPU-9", "MIG-9"])
 def test_a_hidden_card_is_not_read_and_that_is_told(driver, visible):
     found = driver.read(CUDA_VISIBLE_DEVICES=visible)
     assert found["state"] is None

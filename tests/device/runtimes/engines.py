@@ -106,6 +106,7 @@ class TensorRtConformance(OnTensorRt, LayerTimesConformance):
     """The suite."""
 
 
+@pytest.mark.slow
 class TensorRtFp16Conformance(OnTensorRt, BlockTimesConformance):
     """The same numbers in fp16."""
 
@@ -114,6 +115,7 @@ class TensorRtFp16Conformance(OnTensorRt, BlockTimesConformance):
     max_rel_network: ClassVar = 5e-2
 
 
+@pytest.mark.slow
 class TensorRtInt8Conformance(OnTensorRt, BlockTimesConformance):
     """The same numbers in int8."""
 

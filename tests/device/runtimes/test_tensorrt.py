@@ -2,8 +2,6 @@
 
 from typing import ClassVar
 
-import pytest
-
 from tests.device.runtimes.engines import (
     TensorRtConformance,
     TensorRtFp16Conformance,
@@ -15,11 +13,9 @@ class TestTensorRt(TensorRtConformance):
     runtime: ClassVar = "tensorrt"
 
 
-@pytest.mark.slow
 class TestTensorRtFp16(TensorRtFp16Conformance):
     runtime: ClassVar = "tensorrt"
 
 
-@pytest.mark.slow
 class TestTensorRtInt8(TensorRtInt8Conformance):
     runtime: ClassVar = "tensorrt"

@@ -28,12 +28,10 @@ class TestTensorRtForRtx(TensorRtConformance):
     runtime: ClassVar = "tensorrt_rtx"
 
 
-@pytest.mark.slow
 class TestTensorRtForRtxFp16(TensorRtFp16Conformance):
     runtime: ClassVar = "tensorrt_rtx"
 
 
-@pytest.mark.slow
 class TestTensorRtForRtxInt8(TensorRtInt8Conformance):
     runtime: ClassVar = "tensorrt_rtx"
 
