@@ -165,14 +165,14 @@ def test_a_limit_not_met_is_said_in_words_and_colour() -> None:
 
 
 def test_a_margin_within_the_noise_is_told() -> None:
-    page = page_of(made_up.inputs(winner_ms=0.359))
+    page = page_of(made_up.inputs(winner_ms=0.359), "figures", "verdict")
     assert "✓ Limits met" in words(page, "verdict")
     assert "smaller than twice the uncertainty" in words(page, "verdict")
     assert "✓ met, narrowly" in words(page, "figures")
 
 
 def test_an_infeasible_search_says_so_and_how_far_off() -> None:
-    page = page_of(infeasible())
+    page = page_of(infeasible(), "benchmark", "front", "model", "verdict")
     verdict = words(page, "verdict")
     assert "✕ Not possible" in verdict
     assert "the nearest network takes 0.21 ms (made up)" in verdict
@@ -248,18 +248,18 @@ def test_the_front_shows_limits_verified_candidates_and_the_winner(page: Element
 def test_no_winner_at_verification(inputs: ReportInputs) -> None:
     over = tuple(c.model_copy(update={"verdict": "over"}) for c in inputs.verify.candidates)
     left = without(inputs, "retrain", "export", "benchmark")
-    page = page_of(changed(left, "verify", candidates=over, winner=-1))
+    page = page_of(changed(left, "verify", candidates=over, winner=-1), "search")
     assert "no candidate is within the limits, measured" in words(page, "search")
 
 
 def test_records_of_different_runs_are_noticed(inputs: ReportInputs) -> None:
-    page = page_of(changed(inputs, "verify", winner=2))
+    page = page_of(changed(inputs, "verify", winner=2), "verdict")
     assert "records of different runs are mixed" in words(page, "verdict")
 
 
 def test_a_travelling_limit_says_where_its_milliseconds_come_from(inputs: ReportInputs) -> None:
     recipe = {"name": "made-up", "limits": {"latency_of_cream_14": 1.36, "latency_ms": None}}
-    page = page_of(inputs.model_copy(update={"recipe": recipe}))
+    page = page_of(inputs.model_copy(update={"recipe": recipe}), "figures")
     assert "1.36 × the 0.264 ms of cream-14" in words(page, "figures")
 
 
@@ -267,7 +267,7 @@ def test_every_kind_of_limit(inputs: ReportInputs) -> None:
     limits = Limits(
         macs=16e6, macs_min=2e7, params=5e6, latency_ms={made_up.TARGET: 0.36, "other/x-fp32-b1": 1}
     )
-    page = page_of(changed(inputs, "verify", limits=limits))
+    page = page_of(changed(inputs, "verify", limits=limits), "figures", "verdict")
     figures = words(page, "figures")
     assert "latency on other/x-fp32-b1 ? not measured" in figures
     assert "MACs, lower bound ✕ not met" in figures
@@ -287,5 +287,5 @@ def test_a_search_without_scores_draws_no_cloud(inputs: ReportInputs) -> None:
     unscored = tuple(
         c.model_copy(update={"accuracy_percent": None}) for c in inputs.search.evaluated[:5]
     )
-    page = page_of(changed(inputs, "search", evaluated=unscored, front=(), ranking=()))
+    page = page_of(changed(inputs, "search", evaluated=unscored, front=(), ranking=()), "front")
     assert "no network was scored" in words(page, "front")

@@ -70,7 +70,7 @@ def test_each_point_stands_in_the_table_with_what_macs_alone_say(inputs: ReportI
     measured = np.array([network.measured_ms for network in networks])
     assert [p.counted_ms for p in points[:10]] == pytest.approx(left_out_line(macs, measured))
     assert points[0].predicted.std == networks[0].predicted_std_ms
-    page = page_of(inputs)
+    page = page_of(inputs, "prediction")
     table = page.by_id("prediction").all("figure")[0].all("table")[0]
     assert len(rows_of(table)) == len(points)
     assert headings(table)[4:6] == ["By MACs alone", "… error"]
@@ -79,7 +79,7 @@ def test_each_point_stands_in_the_table_with_what_macs_alone_say(inputs: ReportI
 def test_a_few_calibration_networks_give_no_line_through_macs(inputs: ReportInputs) -> None:
     few = with_calibration(inputs, networks=calibration_of(inputs).networks[:2])
     assert {point.counted_ms for point in points_on(few, made_up.TARGET)} == {None}
-    page = page_of(few)
+    page = page_of(few, "prediction")
     assert page.by_id("prediction").all("path", **{"class": "counted"}) == []
 
 
@@ -119,7 +119,7 @@ def test_every_figure_of_the_honesty_block_is_shown(inputs: ReportInputs) -> Non
 
 def test_no_near_pairs_are_said_to_be_none(inputs: ReportInputs) -> None:
     honesty = calibration_of(inputs).honesty.model_copy(update={"pair10_percent": None})
-    page = page_of(with_calibration(inputs, honesty=honesty))
+    page = page_of(with_calibration(inputs, honesty=honesty), "prediction")
     assert "no such pair" in words(page, "prediction")
 
 
@@ -130,7 +130,7 @@ def test_the_method_and_the_error_of_the_other(inputs: ReportInputs, page: Eleme
         " times read from the runtime inside networks, 2.31 %."
     ) in prediction
     only = calibration_of(inputs).methods[:1]
-    alone = words(page_of(with_calibration(inputs, methods=only)), "prediction")
+    alone = words(page_of(with_calibration(inputs, methods=only), "prediction"), "prediction")
     assert "No other could be tried on this target" in alone
 
 
@@ -153,7 +153,7 @@ def test_operators_alone_and_in_a_network(inputs: ReportInputs, page: Element) -
 
 def test_a_table_worse_than_counting_is_admitted(inputs: ReportInputs) -> None:
     honesty = calibration_of(inputs).honesty.model_copy(update={"flops_mape_percent": 1.2})
-    page = page_of(with_calibration(inputs, honesty=honesty))
+    page = page_of(with_calibration(inputs, honesty=honesty), "prediction")
     assert "no better than counting here" in words(page, "prediction")
 
 
@@ -169,7 +169,7 @@ def test_a_table_of_another_machine_is_named_with_its_differences(inputs: Report
 def test_a_foreign_prediction_without_differences_is_told_too(
     inputs: ReportInputs, stage: str
 ) -> None:
-    page = page_of(with_foreign_prediction(inputs, stage))
+    page = page_of(with_foreign_prediction(inputs, stage), "verdict")
     assert "the records do not say in what they differ" in words(page, "verdict")
 
 

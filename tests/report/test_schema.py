@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,11 @@ def test_it_is_the_schema_of_today_s_records() -> None:
     )
 
 
-def test_the_command_writes_it(tmp_path: Path) -> None:
+def test_the_command_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = tmp_path / "report.schema.json"
-    command = [sys.executable, "-W", "error", "-m", "pipeline.report.schema", str(written)]
-    subprocess.run(command, check=True, cwd=ROOT)
+    monkeypatch.setattr("sys.argv", ["schema", str(written)])
+    monkeypatch.delitem(sys.modules, "pipeline.report.schema")
+    runpy.run_module("pipeline.report.schema", run_name="__main__")
     assert written.read_text(encoding="utf-8") == report_schema()
 
 

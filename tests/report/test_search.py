@@ -272,7 +272,9 @@ def test_an_infeasible_search_shows_the_nearest_against_each_limit(
     everything: ReportInputs,
 ) -> None:
     left = without(everything, "verify", "retrain", "export", "benchmark")
-    page = page_of(left.model_copy(update={"search": made_up_search.infeasible_record()}))
+    page = page_of(
+        left.model_copy(update={"search": made_up_search.infeasible_record()}), "front", "search"
+    )
     assert "no network was scored" in words(page, "front")
     section = words(page, "search")
     assert "misses its worst limit by" in section

@@ -114,7 +114,9 @@ def test_what_each_engine_answers_stands_beside_its_times(page: Element) -> None
 
 
 def test_a_single_engine_is_asked_too(several: ReportInputs) -> None:
-    found = page_of(changed(several, "benchmark", results=several.benchmark.results[:1]))
+    found = page_of(
+        changed(several, "benchmark", results=several.benchmark.results[:1]), "benchmark"
+    )
     assert "100.0 % of them do" in words(found, "benchmark")
 
 
@@ -131,7 +133,7 @@ def test_a_limit_is_not_met_by_an_engine_that_answers_wrongly(several: ReportInp
     assert (latency.verdict, latency.value) == ("not measured", None)
     assert summary.verdict == "not measured"
     assert summary.measured_ms is None
-    words_of_page = words(page_of(inputs), "verdict")
+    words_of_page = words(page_of(inputs, "verdict"), "verdict")
     assert f"{made_up.TARGET} is given no latency: {why}." in words_of_page
     assert "that of its verification" not in words_of_page
 
@@ -174,7 +176,7 @@ def test_each_target_has_its_own_control_network(page: Element) -> None:
 
 
 def test_a_single_target_is_not_set_beside_itself(page: Element) -> None:
-    alone = page_of(made_up.inputs())
+    alone = page_of(made_up.inputs(), "benchmark", "model")
     assert "by the device's own clock" not in words(alone, "benchmark")
     assert "targets, timed in turn" not in words(alone, "benchmark")
     assert "Time of each block" not in words(alone, "model")
