@@ -85,7 +85,7 @@ def main(
         "spread_percent": _spread(before),
         **_shares(before, after),
     }
-    tell(told, _lines(told), as_json=as_json)
+    tell(told, _lines, as_json=as_json)
     missed = [
         *([f"false changes: {told['false']:.0%}"] if told["false"] > MOST_FALSE else []),
         *([f"changes found: {told['found']:.0%}"] if told["found"] < LEAST_FOUND else []),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import typer
@@ -37,9 +37,11 @@ def chosen_methods(names: str, known: Collection[str]) -> list[str]:
     return chosen
 
 
-def tell(told: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
+def tell(
+    told: dict[str, Any], lines: Callable[[dict[str, Any]], Iterable[str]], *, as_json: bool
+) -> None:
     """Prints what a study found, as one JSON object or in lines."""
-    text = json.dumps(told, default=vars) if as_json else "\n".join(lines)
+    text = json.dumps(told, default=vars) if as_json else "\n".join(lines(told))
     sys.stdout.write(f"{text}\n")
 
 

@@ -10,8 +10,9 @@ its uncertainty, of encoded architectures, in one call. Needs a calibrated table
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,14 +57,15 @@ def main(
         "first_predict_per_s": len(given) / first_s,
         "predict_per_s": len(given) / min(later_s),
     }
-    lines = (
-        f"{name.replace('_', ' '):14s} {told[f'{name}_per_s']:12,.0f} /s"
-        for name in ("read", "encode", "first_predict", "predict")
-    )
-    tell(told, lines, as_json=as_json)
+    tell(told, _lines, as_json=as_json)
     per_s = len(given) / min(later_s)
     slow = per_s < FLOOR_PER_S
     judge([f"{per_s:,.0f} architectures/s, floor {FLOOR_PER_S:,}"] * slow, check=check)
+
+
+def _lines(told: dict[str, Any]) -> Iterator[str]:
+    for name in ("read", "encode", "first_predict", "predict"):
+        yield f"{name.replace('_', ' '):14s} {told[f'{name}_per_s']:12,.0f} /s"
 
 
 if __name__ == "__main__":

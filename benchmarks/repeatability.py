@@ -12,9 +12,9 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -81,12 +81,16 @@ def main(
         "spread_percent": spread,
         "mean_spread_percent": mean,
     }
-    each = {name: "  ".join(f"{value:5.2f}" for value in of) for name, of in spread.items()}
-    lines = (f"{name:60s} {each[name]}   mean {mean[name]:.2f} %" for name in spread)
-    tell(told, lines, as_json=as_json)
+    tell(told, _lines, as_json=as_json)
     typical = mean[next(iter(STATISTICS))]
     unsteady = typical > FLOOR_PERCENT
     judge([f"spread of typical: {typical:.2f} %, floor {FLOOR_PERCENT} %"] * unsteady, check=check)
+
+
+def _lines(told: dict[str, Any]) -> Iterator[str]:
+    for name, values in told["spread_percent"].items():
+        each = "  ".join(f"{value:5.2f}" for value in values)
+        yield f"{name:60s} {each}   mean {told['mean_spread_percent'][name]:.2f} %"
 
 
 def _measure(target: Target, campaigns: int, pause_s: float) -> dict[str, list[float]]:

@@ -199,7 +199,7 @@ def main(
         told = on_cpu(resolution, rounds)
     else:
         raise UsageError(f"--device {device}: cpu or cuda expected")
-    tell(told, _lines(told), as_json=as_json)
+    tell(told, _lines, as_json=as_json)
     judge(_missed(told), check=check)
 
 

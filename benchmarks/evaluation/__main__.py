@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -119,16 +119,17 @@ def main(
         "floor_of_allowed": FLOOR_OF_ALLOWED,
         "generations": results,
     }
-    tell(told, map(_line, results), as_json=as_json)
+    tell(told, _lines, as_json=as_json)
     judge([problem for result in results for problem in _missed(result)], check=check)
 
 
-def _line(result: dict[str, Any]) -> str:
-    return (
-        f"generation {result['generation']:3d}: {result['networks']} networks, "
-        f"alone {result['alone_s']:7.2f} s, together {result['together_s']:7.2f} s, "
-        f"{result['speedup']:.2f} times as fast, MACs allow {result['allowed']:.2f}"
-    )
+def _lines(told: dict[str, Any]) -> Iterator[str]:
+    for result in told["generations"]:
+        yield (
+            f"generation {result['generation']:3d}: {result['networks']} networks, "
+            f"alone {result['alone_s']:7.2f} s, together {result['together_s']:7.2f} s, "
+            f"{result['speedup']:.2f} times as fast, MACs allow {result['allowed']:.2f}"
+        )
 
 
 def _missed(result: dict[str, Any]) -> list[str]:

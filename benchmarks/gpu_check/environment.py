@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
@@ -43,10 +44,10 @@ def environment(which: str, teller: Teller) -> None:
     from pipeline.device.gpu_state import GpuReader
 
     here = fingerprint()
-    teller.found(fingerprint=here.model_dump(mode="json"), gpu=here.gpu and here.gpu.summary)
+    teller.found(fingerprint=asdict(here), gpu=here.gpu and here.gpu.summary)
     reader = GpuReader.open()
     state = reader.read()
-    teller.found(gpu_state=state.model_dump(mode="json") if state else reader.why)
+    teller.found(gpu_state=asdict(state) if state else reader.why)
     reader.close()
     _runtimes(teller)
     teller.doing("asking torch")

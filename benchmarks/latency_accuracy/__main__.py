@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from scipy.stats import binom
@@ -118,7 +118,7 @@ def main(
         **found,
     }
     honesty = Honesty.model_validate(found["honesty"])
-    tell(told, _lines(told, honesty), as_json=as_json)
+    tell(told, _lines, as_json=as_json)
     if plots and not existing:
         from benchmarks.latency_accuracy.plots import draw
 
@@ -207,15 +207,16 @@ def _scratch_directory() -> Iterator[None]:
         yield
 
 
-def _lines(told: dict[str, object], honesty: Honesty) -> Iterator[str]:
-    methods = {n: Honesty.model_validate(h) for n, h in dict(told["methods"]).items()}  # type: ignore[call-overload]
-    for name, h in methods.items():
+def _lines(told: dict[str, Any]) -> Iterator[str]:
+    for name, figures in told["methods"].items():
+        h = Honesty.model_validate(figures)
         pair10 = "-" if h.pair10_percent is None else f"{h.pair10_percent:5.1f}"
         yield (
             f"{name:40s} MAPE {h.mape_percent:5.2f} %  within 5 % {h.within_5_percent:5.1f} %  "
             f"max {h.max_percent:5.1f} %  bias {h.bias_percent:+5.2f} %  tau {h.kendall_tau:.3f}  "
             f"pair10 {pair10} %"
         )
+    honesty = Honesty.model_validate(told["honesty"])
     yield (
         f"kept: {told['method']}; 80 % interval holds {honesty.coverage_percent:.0f} %; truth "
         f"split-half {honesty.split_half_percent:.2f} %; table and calibration "

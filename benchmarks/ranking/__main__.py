@@ -122,7 +122,7 @@ def main(
         from benchmarks.ranking.plots import draw
 
         draw(told, plots)
-    tell(told, _lines(told), as_json=as_json)
+    tell(told, _lines, as_json=as_json)
     judge(_better(told), check=check)
 
 

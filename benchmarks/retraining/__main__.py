@@ -87,7 +87,7 @@ def main(
         if only != "methods":
             told["recipe"] = _recipe(parse_short(network), seeds, folder, progress)
             missed += _below_floor(told["recipe"])
-    tell(told, _lines(told), as_json=as_json)
+    tell(told, _lines, as_json=as_json)
     judge(missed, check=check)
 
 

@@ -99,7 +99,7 @@ def main(
 
         write_atomic(RESULTS, content)
         draw(told, PICTURE)
-    tell(told, _lines(told), as_json=as_json)
+    tell(told, _lines, as_json=as_json)
     judge(_behind(told), check=check)
 
 

@@ -80,7 +80,7 @@ def main(
     """Prints architectures a second of each part, and seconds of the exact search."""
     with progress_bars() as progress:
         told = _measured(rows, generations, repeats, progress)
-    tell(told, _lines(told), as_json=as_json)
+    tell(told, _lines, as_json=as_json)
     judge(_missed(told), check=check)
 
 

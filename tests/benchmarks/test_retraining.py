@@ -1,43 +1,32 @@
-"""The verdicts of the study of retraining, and its statistics."""
+"""The verdicts of the study of retraining."""
 
-import importlib
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-import typer
-from scipy.stats import ttest_1samp, ttest_rel
-from typer.testing import CliRunner, Result
+from scipy.stats import ttest_rel
+from typer.testing import Result
 
-from tests.checkout import BENCHMARKS
-
-
-@pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("retraining")
+import benchmarks.retraining.__main__ as retraining
+from benchmarks.retraining.study import HypernetworkResult, RetrainedResult
+from tests.benchmarks.command_line import call
 
 
-def call(
-    benchmark: ModuleType,
+def reached(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     percents: dict[str, list[float]],
     *options: str,
 ) -> Result:
     """Runs the study with given accuracies in place of trainings."""
-    study = importlib.import_module("retraining_study")
-    asked: list[Any] = []
 
     def answered(questions: Any, work: Any, kind: Any, journal: Path, progress: Any) -> list[Any]:
-        asked.extend(questions)
-        if kind is study.HypernetworkResult:
+        if kind is HypernetworkResult:
             return []
         names = list(percents) if journal.name == "methods.jsonl" else ["recipe"]
         return [
-            study.RetrainedResult(
+            RetrainedResult(
                 question=question,
                 search_validation_percent=percents[names[place // 3]][place % 3],
                 test_percent=percents[names[place // 3]][place % 3] - 0.5,
@@ -47,10 +36,8 @@ def call(
             for place, question in enumerate(questions)
         ]
 
-    monkeypatch.setattr(benchmark, "answered", answered)
-    app = typer.Typer()
-    app.command()(benchmark.main)
-    return CliRunner().invoke(app, ["--folder", str(tmp_path), *options])
+    monkeypatch.setattr(retraining, "answered", answered)
+    return call(retraining.main, "--folder", str(tmp_path), *options)
 
 
 METHODS = {
@@ -61,9 +48,9 @@ METHODS = {
 
 
 def test_every_method_trains_as_long_on_the_same_network(
-    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    done = call(benchmark, monkeypatch, tmp_path, METHODS, "--only", "methods", "--json", "--check")
+    done = reached(monkeypatch, tmp_path, METHODS, "--only", "methods", "--json", "--check")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)["methods"]
     assert list(told["of"]) == list(METHODS)
@@ -84,49 +71,34 @@ def test_every_method_trains_as_long_on_the_same_network(
     ],
 )
 def test_the_default_must_not_be_beaten_beyond_noise(
-    benchmark: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     warm: list[float],
     beaten: bool,
 ) -> None:
     percents = {**METHODS, "warm start": warm}
-    done = call(benchmark, monkeypatch, tmp_path, percents, "--only", "methods", "--check")
+    done = reached(monkeypatch, tmp_path, percents, "--only", "methods", "--check")
     assert done.exit_code == int(beaten)
     assert ("warm start beats scratch, the default" in done.stderr) == beaten
-    without = call(benchmark, monkeypatch, tmp_path, percents, "--only", "methods")
+    without = reached(monkeypatch, tmp_path, percents, "--only", "methods")
     assert without.exit_code == 0
 
 
 @pytest.mark.parametrize(("lowest", "code"), [(93.5, 0), (93.4, 1)])
 def test_each_seed_of_the_recipe_has_to_reach_the_floor_on_test(
-    benchmark: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     lowest: float,
     code: int,
 ) -> None:
     percents = {"recipe": [94.0, lowest, 94.2]}
-    done = call(benchmark, monkeypatch, tmp_path, percents, "--only", "recipe", "--check")
+    done = reached(monkeypatch, tmp_path, percents, "--only", "recipe", "--check")
     assert done.exit_code == code
     if code:
         assert "seed 1: 92.90 % on test; floor 93.0 %" in done.stderr
 
 
-def test_an_unknown_method_is_told(
-    benchmark: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    done = call(benchmark, monkeypatch, tmp_path, METHODS, "--methods", "scrach")
+def test_an_unknown_method_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    done = reached(monkeypatch, tmp_path, METHODS, "--methods", "scrach")
     assert done.exit_code != 0
     assert "scrach" in str(done.exception)
-
-
-def test_means_have_students_interval(benchmark: ModuleType) -> None:
-    statistics = importlib.import_module("retraining_statistics")
-    values = [90.1, 89.7, 90.6]
-    low, high = ttest_1samp(values, 0.0).confidence_interval(0.95)
-    mean = statistics.mean_of(values)
-    assert (mean.percent, mean.low_percent, mean.high_percent) == pytest.approx(
-        (sum(values) / 3, low, high)
-    )
-    assert statistics.mean_of([90.0]).low_percent is None
