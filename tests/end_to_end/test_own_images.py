@@ -21,8 +21,8 @@ from pipeline.records.export import ExportRecord
 from pipeline.records.retrain import RetrainRecord
 from tests.checkout import ROOT
 from tests.cli.calling import call
-from tests.report import made_up
 from tests.end_to_end.own_images import CLASSES, LEVEL, SKIPPED, TRAIN_IMAGES, UPRIGHT, make_images
+from tests.report import made_up
 
 RECIPE = """\
 schema_version: 1
