@@ -242,10 +242,8 @@ def _run(command: list[str], folder: Path) -> tuple[int, str]:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
             errors="replace",
             timeout=_APT_TIMEOUT_S,
-            check=False,
         )
     except subprocess.TimeoutExpired:
         return 1, f"E: {command[0]} took more than {_APT_TIMEOUT_S} s"

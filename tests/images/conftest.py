@@ -1,18 +1,19 @@
-"""Small images of many kinds: digits, folders, shards; one thread gives the same bits."""
+"""Small images of every kind: digits, folders, shards; one thread gives the same bits."""
 
-import hashlib
-import io
-import json
-import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from pipeline.images.datasets import open_dataset
-from pipeline.images.image_data import Batch, ImageData
+from pipeline.files.cache_folder import CACHE_VARIABLE
+from pipeline.images.image_data import ImageData
+from tests.images.made import opened, write_folder, write_shards
+
+KINDS = {
+    "digits": {"max_train": 40, "matching_images": 45},
+    "folder": {"max_train": 40, "matching_images": 20},
+    "shards": {"matching_images": 11},
+}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -20,75 +21,55 @@ def _one_thread(one_thread: None) -> None:
     """For all tests here."""
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty cache for the tests of a module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def digits() -> ImageData:
     """320 training images of 32 pixels."""
-    return open_dataset("digits", resolution=32, seed=0, max_train=320)
+    return opened("digits", max_train=320)
+
+
+# Each pass over a stream starts worker processes.
+@pytest.fixture(
+    scope="session", params=["digits", "folder", pytest.param("shards", marks=pytest.mark.slow)]
+)
+def kind(request: pytest.FixtureRequest) -> str:
+    """A key of `KINDS`."""
+    return request.param
 
 
 @pytest.fixture(scope="session")
-def digest() -> Callable[[Iterable[Batch]], str]:
-    """SHA-256 over the bytes of batches, in their order."""
+def name(kind: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What a data set of the kind is opened by."""
+    if kind == "digits":
+        return kind
+    root = tmp_path_factory.mktemp(kind) / "images"
+    if kind == "folder":
+        return str(write_folder(root, {"train": {"cat": 50, "dog": 50}}))
+    pytest.importorskip("webdataset")
+    return f"wds/{write_shards(root)}"
 
-    def of(batches: Iterable[Batch]) -> str:
-        found = hashlib.sha256()
-        for images, labels in batches:
-            found.update(images.numpy().tobytes())
-            found.update(labels.numpy().tobytes())
-        return found.hexdigest()
 
-    return of
+@pytest.fixture(scope="module")
+def data(kind: str, name: str) -> ImageData:
+    """Few training images of 32 pixels, and some for the matching network."""
+    return opened(name, **KINDS[kind])
 
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Callable[..., Path]:
     """Makes a folder of images: `image_folder({"train": {"cat": 3, "dog": 3}})`."""
-
-    def make(content: dict[str, dict[str, int]]) -> Path:
-        root = tmp_path / "images"
-        random = np.random.default_rng(0)
-        for split, classes in content.items():
-            for number, (name, count) in enumerate(classes.items()):
-                folder = root / split / name
-                folder.mkdir(parents=True)
-                for i in range(count):
-                    shape = (20 + 4 * number, 24, 3)
-                    pixels = random.integers(90 * number, 90 * number + 80, shape)
-                    Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
-        return root
-
-    return make
+    return lambda content: write_folder(tmp_path / "images", content)
 
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Path:
     """A WebDataset: 6 train shards and 2 of validation, 10 images each."""
-    root = tmp_path / "shards"
-    root.mkdir()
-    splits = {}
-    for split, count in (("train", 6), ("validation", 2)):
-        names = [f"{split}-{number:03d}.tar" for number in range(count)]
-        for name in names:
-            _write_shard(root / name, seed=sum(name.encode()))
-        splits[split] = {
-            "name": split,
-            "num_samples": 10 * count,
-            "filenames": names,
-            "shard_lengths": [10] * count,
-        }
-    info = {"name": "made-up", "class_names": ["dark", "bright"], "splits": splits}
-    (root / "_info.json").write_text(json.dumps(info))
-    return root
-
-
-def _write_shard(path: Path, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    with tarfile.open(path, "w") as tar:
-        for i in range(10):
-            pixels = random.integers(120 * (i % 2), 120 * (i % 2) + 100, (20, 24, 3))
-            png = io.BytesIO()
-            Image.fromarray(pixels.astype(np.uint8)).save(png, "png")
-            for suffix, content in (("png", png.getvalue()), ("cls", str(i % 2).encode())):
-                entry = tarfile.TarInfo(f"{i:03d}.{suffix}")
-                entry.size = len(content)
-                tar.addfile(entry, io.BytesIO(content))
+    pytest.importorskip("webdataset")
+    return write_shards(tmp_path / "shards")

@@ -54,7 +54,7 @@ def nowhere(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def mirror(source: Path) -> Iterator[str]:
     handler = functools.partial(_Quiet, directory=str(source))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
@@ -136,20 +136,18 @@ def test_a_damaged_file_is_told_with_both_sums(name: str, source: Path):
 
 
 @pytest.mark.usefixtures("nowhere")
-@pytest.mark.parametrize("keep", [0, 10, 60])
-def test_a_file_cut_short_is_told(keep: int, source: Path):
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [(0, "is damaged"), (10, "is damaged"), (60, "is damaged"), (None, "is missing")],
+)
+def test_a_file_that_is_cut_short_or_missing_is_told(keep: int | None, message: str, source: Path):
     shutil.copytree(source, data_folder())
-    file = data_folder() / f"{NAMES[0]}.gz"
-    file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(DataError, match=f"{file.name}: is damaged"):
-        read_fashion_mnist()
-
-
-@pytest.mark.usefixtures("nowhere")
-def test_a_missing_file_is_told(source: Path):
-    shutil.copytree(source, data_folder())
-    (data_folder() / f"{NAMES[2]}.gz").unlink()
-    with pytest.raises(DataError, match=f"{NAMES[2]}.gz: is missing"):
+    file = data_folder() / f"{NAMES[2]}.gz"
+    if keep is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(DataError, match=f"{file.name}: {message}"):
         read_fashion_mnist()
 
 

@@ -1,35 +1,47 @@
 """A folder of images as a data set: what cannot be read is as if it were not there."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
+from PIL import Image
 
 from pipeline.errors import DataError
-from pipeline.files.cache_folder import CACHE_VARIABLE, cache_dir
-from pipeline.images.datasets import open_dataset
-from pipeline.images.image_data import SPLITS, ImageData
+from pipeline.files.cache_folder import cache_dir
+from pipeline.images.image_data import SPLITS
 from pipeline.records.dataset import MOST_SKIPPED_TOLD, DatasetRecord
+from tests.images.made import assert_same, everything, opened
 
 Maker = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-
-
-def opened(root: Path, **changes) -> ImageData:
-    return open_dataset(str(root), **{"resolution": 32, "seed": 0, **changes})
+TWO = {"cat": 30, "dog": 20}
 
 
 def record(root: Path, **changes) -> DatasetRecord:
     return opened(root, **changes).record
 
 
-def images(data: ImageData, split) -> torch.Tensor:
-    return torch.cat([batch for batch, _ in data.batches(split, 64)])
+@pytest.mark.parametrize("test", ["test", "validation", "val"])
+def test_splits_of_a_folder(image_folder: Maker, test: str):
+    data = opened(image_folder({"train": TWO, test: {"cat": 4, "dog": 4}}))
+    told = data.record
+    assert told.source == f"train/ and {test}/, one folder a class"
+    assert (told.num_train, told.num_search_validation, told.num_test) == (45, 5, 8)
+    images, labels = everything(data, "train")
+    assert labels.bincount().tolist() == [27, 18]
+    assert images[labels == 0].mean() < images[labels == 1].mean()
+
+
+@pytest.mark.parametrize("layout", ["train", "."])
+def test_without_test_images_some_are_held_out_and_said_so(image_folder: Maker, layout: str):
+    root = image_folder({layout: {"cat": 50, "dog": 50}})
+    told = record(root)
+    assert (told.num_train, told.num_search_validation, told.num_test) == (81, 9, 10)
+    assert "10 of the others are held out as test" in told.source
+    matched = opened(root, matching_images=20)
+    assert everything(matched, "matching-validation")[1].bincount().tolist() == [10, 10]
+    with pytest.raises(DataError, match="81 training images are too few to hold 81"):
+        opened(root, matching_images=81)
 
 
 def test_a_skipped_file_is_as_if_it_were_not_there(image_folder: Maker):
@@ -46,7 +58,7 @@ def test_a_skipped_file_is_as_if_it_were_not_there(image_folder: Maker):
     same = {"num_skipped": 0, "skipped": {}, "skipped_list": None}
     assert told.model_copy(update=same) == without.record
     for split in SPLITS:
-        assert torch.equal(images(with_them, split), images(without, split))
+        assert_same(with_them.batches(split, 64), without.batches(split, 64))
 
 
 def test_the_full_list_is_in_the_cache(image_folder: Maker):
@@ -91,19 +103,53 @@ def test_every_class_is_in_every_split(image_folder: Maker):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"train": {"cat": 30, "dog": 2}}, "dog has 2; each class needs at least 3"),
+        ({}, "holds no images"),
+        ({"train": {"cat": 0, "dog": 0}}, "holds no images"),
+        ({"train": {"cat": 9, "dog": 9, "owl": 0}}, "no images of class owl"),
+        ({"train": {"cat": 20}}, "images of 1 class"),
+        ({"train": TWO, "val": {"cat": 2, "cow": 2}}, "classes that train lacks: cow"),
+        ({"train": TWO, "val": {"cat": 0}}, "holds no images"),
+        (
+            {"train": {"cat": 30, "dog": 2}},
+            "too few images: dog has 2; each class needs at least 3, one for each of: train, "
+            "search-validation, test",
+        ),
         (
             {"train": {"cat": 30, "dog": 1}, "val": {"cat": 1, "dog": 1}},
-            "dog has 1; each class needs at least 2, one for each of: train, search-validation",
+            "too few images: dog has 1; each class needs at least 2, one for each of: train, "
+            "search-validation",
         ),
     ],
 )
-def test_too_few_images_of_a_class_are_told_with_the_number_needed(
-    image_folder: Maker, content, message: str
-):
-    with pytest.raises(DataError, match="too few images") as caught:
-        record(image_folder(content))
-    assert message in caught.value.message
+def test_folders_that_cannot_be_used(image_folder: Maker, content, message: str):
+    root = image_folder(content)
+    root.mkdir(exist_ok=True)
+    with pytest.raises(DataError, match=message) as caught:
+        opened(root)
+    assert str(root) in caught.value.message
+
+
+def test_images_outside_classes_are_told(image_folder: Maker):
+    root = image_folder({"train": TWO})
+    shutil.copy(root / "train" / "cat" / "0.png", root / "train" / "stray.png")
+    with pytest.raises(DataError, match="images outside the folders of classes"):
+        opened(root)
+
+
+def test_a_file_is_no_folder(tmp_path: Path):
+    file = tmp_path / "images.txt"
+    file.write_text("")
+    with pytest.raises(DataError, match="is a file; expected a folder"):
+        opened(file)
+
+
+def test_gray_and_transparent_images_are_read(image_folder: Maker):
+    root = image_folder({"train": TWO})
+    for mode in ("L", "RGBA", "1", "I;16"):
+        Image.new(mode, (9, 7)).save(root / "train" / "cat" / f"mode {mode}.png")
+    data = opened(root)
+    assert data.record.num_skipped == 0
+    assert sum(len(everything(data, split)[0]) for split in SPLITS if split[0] != "m") == 54
 
 
 def test_too_few_are_left_once_unreadable_ones_are_skipped(image_folder: Maker):

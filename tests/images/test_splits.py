@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
@@ -15,23 +15,21 @@ def labels_and_size(draw: st.DrawFn) -> tuple[list[int], int]:
     return labels, draw(st.integers(1, len(labels) - 1))
 
 
+@settings(max_examples=50)
 @given(labels_and_size(), st.integers(0, 1000))
-def test_every_image_is_kept_or_held_out_and_never_both(given_: tuple[list[int], int], seed: int):
+def test_every_image_is_kept_or_held_out_and_every_class_gives_its_share(
+    given_: tuple[list[int], int], seed: int
+):
     labels, size = given_
     kept, held = hold_out(labels, size, seed=seed)
     assert len(held) == size
     assert sorted([*kept, *held]) == list(range(len(labels)))
-
-
-@given(labels_and_size(), st.integers(0, 1000))
-def test_every_class_gives_its_share(given_: tuple[list[int], int], seed: int):
-    labels, size = given_
-    _, held = hold_out(labels, size, seed=seed)
     for label in set(labels):
         share = size * labels.count(label) / len(labels)
         assert abs(np.count_nonzero(np.array(labels)[held] == label) - share) <= 2
 
 
+@settings(max_examples=50)
 @given(labels_and_size(), st.integers(0, 1000))
 def test_every_class_is_held_out_on_request(given_: tuple[list[int], int], seed: int):
     labels, size = given_
@@ -69,6 +67,7 @@ def test_a_tenth_and_at_most_five_thousand(images: int, size: int):
     assert held_out_size(images) == size
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.integers(0, 4), min_size=20, max_size=200),
     st.integers(0, 15),
