@@ -81,7 +81,11 @@ class RuntimeSuite:
         """Cases of the tests that take an argument of these names, by what they are called."""
         each = [(kind, batch) for batch, kinds in cls.operators.items() for kind in kinds]
         return {
-            "operator": {f"{kind}-{batch}": (kind, batch) for kind, batch in each},
+            "operator": {
+                # Of several images fast tests run a whole network.
+                f"{kind}-{batch}": pytest.param((kind, batch), marks=cls.slow_if(batch > 1))
+                for kind, batch in each
+            },
             "free_batch": {str(batch): batch for batch in cls.batches},
             "network": {
                 "batch in the file": pytest.param((1, 1), marks=pytest.mark.slow),
@@ -89,6 +93,10 @@ class RuntimeSuite:
             },
             "hostile": dict(cls.models().hostile),
         }
+
+    @staticmethod
+    def slow_if(is_slow: bool) -> tuple[pytest.MarkDecorator, ...]:
+        return (pytest.mark.slow,) if is_slow else ()
 
     @classmethod
     @contextmanager
