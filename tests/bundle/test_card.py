@@ -21,6 +21,7 @@ from pipeline.recipe.data import open_data
 from pipeline.records.benchmark import EngineAnswers
 from tests.bundle import made
 from tests.bundle.conftest import MARK, Made
+from tests.report.made_up import first_result, without
 from tests.report.made_up_measuring import environment
 
 
@@ -62,9 +63,7 @@ def test_a_target_is_predicted_and_measured_or_it_is_said_why_not(bundle: Made) 
     slug = environment().device
     assert own.target == made.TARGET.replace("host", slug)
     assert (own.runtime, own.precision, own.batch, own.threads) == ("onnxruntime", "fp32", 1, 1)
-    assert own.measured is not None
     assert (own.measured.typical_ms, own.measured.by) == (0.42, "benchmark")
-    assert own.predicted is not None
     assert own.predicted.typical_ms == 0.4
     assert own.measured.machine.cpu == environment().cpu
     assert "onnxruntime" in own.measured.machine.packages
@@ -78,22 +77,18 @@ def test_a_target_is_predicted_and_measured_or_it_is_said_why_not(bundle: Made) 
 
 
 def test_before_the_benchmark_verification_is_what_was_measured(bundle: Made) -> None:
-    without = bundle.inputs.model_copy(update={"benchmark": None})
-    own = target_latencies(without, made.architecture(), environment())[0]
-    assert own.measured is not None
+    own = target_latencies(without(bundle.inputs, "benchmark"), made.architecture(), environment())[
+        0
+    ]
     assert (own.measured.typical_ms, own.measured.by) == (0.41, "verify")
     assert any("not benchmarked since" in doubt for doubt in own.doubts)
 
 
 def test_an_engine_that_answers_wrongly_has_no_latency(bundle: Made) -> None:
-    assert bundle.inputs.benchmark is not None
-    first, *others = bundle.inputs.benchmark.results
     wrong = EngineAnswers(
         images=256, accuracy_percent=45, file_accuracy_percent=86, agreement=0.5, wrong=True
     )
-    found = first.model_copy(update={"latency_ms": None, "answers": wrong, "error": "it is wrong"})
-    record = bundle.inputs.benchmark.model_copy(update={"results": (found, *others)})
-    inputs = bundle.inputs.model_copy(update={"benchmark": record})
+    inputs = first_result(bundle.inputs, latency_ms=None, answers=wrong, error="it is wrong")
     own = target_latencies(inputs, made.architecture(), environment())[0]
     assert (own.measured, own.measurement_missing) == (None, "it is wrong")
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.bundle import infer
 from pipeline.files.whole import digest_of, digest_of_file
-from tests.bundle.conftest import Made
+from tests.bundle.conftest import Call, Made
 
 FILES = [
     "README.md",
@@ -23,11 +22,6 @@ FILES = [
     "vectors/image-7.png",
     "vectors/vectors.npz",
 ]
-
-
-def selftest(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr("sys.argv", ["infer.py", "--selftest"])
-    return infer.main()
 
 
 def test_every_file_but_the_card_has_its_digest_in_the_card(bundle: Made) -> None:
@@ -46,40 +40,34 @@ def test_the_card_has_a_digest_of_itself(bundle: Made) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_changed_file_is_refused(
-    spoilt: Path,
-    name: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_changed_file_is_refused(spoilt: Path, name: str, call: Call) -> None:
     expected = digest_of_file(spoilt / name)
     content = bytearray((spoilt / name).read_bytes())
     content[len(content) // 2] ^= 1
     (spoilt / name).write_bytes(content)
-    assert selftest(monkeypatch) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    code, _, err = call("--selftest")
+    assert code == 1
+    (line,) = err.splitlines()
     assert line.startswith(f"error: {name}: was changed")
     assert expected in line
     assert digest_of_file(spoilt / name) in line
 
 
-def test_a_missing_file_is_refused(
-    spoilt: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_file_is_refused(spoilt: Path, call: Call) -> None:
     (spoilt / "README.md").unlink()
-    assert selftest(monkeypatch) == 1
-    assert "README.md: is missing" in capsys.readouterr().err
+    code, _, err = call("--selftest")
+    assert code == 1
+    assert "README.md: is missing" in err
 
 
-def test_a_changed_card_is_refused(
-    spoilt: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_card_is_refused(spoilt: Path, call: Call) -> None:
     card = spoilt / "model.json"
     text = card.read_text(encoding="utf-8")
     assert '"labels": [\n    "0"' in text
     card.write_text(text.replace('"labels": [\n    "0"', '"labels": [\n    "9"'), encoding="utf-8")
-    assert selftest(monkeypatch) == 1
-    assert "model.json: was changed" in capsys.readouterr().err
+    code, _, err = call("--selftest")
+    assert code == 1
+    assert "model.json: was changed" in err
 
 
 @pytest.mark.parametrize(
@@ -92,14 +80,11 @@ def test_a_changed_card_is_refused(
     ],
 )
 def test_a_card_of_something_else_is_refused(
-    spoilt: Path,
-    content: str,
-    words: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    spoilt: Path, content: str, words: str, call: Call
 ) -> None:
     (spoilt / "model.json").write_text(content, encoding="utf-8")
-    assert selftest(monkeypatch) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    code, _, err = call("--selftest")
+    assert code == 1
+    (line,) = err.splitlines()
     assert "model.json" in line
     assert words in line

@@ -11,6 +11,7 @@ from pipeline.bundle.folder import check_free, check_names_no_place, new_folder
 from pipeline.errors import ExportError, StageError, StorageError, UsageError
 from pipeline.recipe.data import open_data
 from tests.bundle.conftest import Made
+from tests.report.made_up import changed, without
 
 MARKED = '{"format": "cream-pipeline-bundle", "schema_version": 7}'
 
@@ -131,18 +132,16 @@ def test_a_bundle_that_fails_its_self_test_does_not_appear(
 def test_files_that_are_not_those_of_the_record_are_refused(bundle: Made, tmp_path: Path) -> None:
     model = bundle.inputs.export.models[0]
     first, *others = model.files
-    changed = model.model_copy(
-        update={"files": (first.model_copy(update={"sha256": "0" * 64}), *others)}
-    )
-    export = bundle.inputs.export.model_copy(update={"models": (changed,)})
-    inputs = bundle.inputs.model_copy(update={"export": export})
+    files = (first.model_copy(update={"sha256": "0" * 64}), *others)
+    models = (model.model_copy(update={"files": files}),)
+    inputs = changed(bundle.inputs, "export", models=models)
     with pytest.raises(ExportError, match="its record says 0000"):
         making.make_bundle(inputs, bundle.run, open_data(bundle.recipe), tmp_path / "b")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_that_is_not_exported_is_told(bundle: Made, tmp_path: Path) -> None:
-    inputs = bundle.inputs.model_copy(update={"export": None})
+    inputs = without(bundle.inputs, "export")
     with pytest.raises(StageError) as caught:
         making.make_bundle(inputs, bundle.run, open_data(bundle.recipe), tmp_path / "b")
     assert "export --recipe small" in (caught.value.hint or "")

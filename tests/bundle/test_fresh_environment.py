@@ -46,6 +46,7 @@ def run(python: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.slow
 def test_the_folder_alone_classifies_and_passes_its_self_test(
     bundle: Made, python: Path, tmp_path: Path
 ) -> None:

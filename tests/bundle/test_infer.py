@@ -17,21 +17,10 @@ from torch.nn import functional as F
 
 from pipeline.bundle import infer
 from pipeline.images.photo import photo_preprocessing, to_inputs, to_pixels, to_rgb
-from tests.bundle.conftest import Made
+from tests.bundle.conftest import Call, Made
 
 PHOTO = photo_preprocessing(64)
 ORIENTATION = 0x0112
-
-
-def call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["infer.py", *arguments])
-    try:
-        code = infer.main()
-    except SystemExit as left:
-        code = int(left.code or 0)
-    return code, *capsys.readouterr()
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -107,16 +96,9 @@ def test_preprocessing_that_is_not_known_is_refused() -> None:
         infer.to_input(Image.fromarray(noise(9, 9, 3)), {"preprocessing": how})
 
 
-def test_it_answers_what_the_network_answers(
-    bundle: Made,
-    spoilt: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_it_answers_what_the_network_answers(bundle: Made, spoilt: Path, call: Call) -> None:
     images = [str(spoilt / image.file) for image in bundle.card.vectors.images]
-    code, out, err = call(
-        monkeypatch, capsys, *images, "--json", "--top", "10", "--runs", "5", "--threads", "2"
-    )
+    code, out, err = call(*images, "--json", "--top", "10", "--runs", "5", "--threads", "2")
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert (found["model"], found["precision"], found["threads"]) == ("model.onnx", "fp32", 2)
@@ -133,11 +115,9 @@ def test_it_answers_what_the_network_answers(
     assert (took["runs"], took["warm_up_runs"], took["images_a_call"]) == (5, 20, 1)
 
 
-def test_a_chosen_file_is_the_one_that_runs(
-    spoilt: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_chosen_file_is_the_one_that_runs(spoilt: Path, call: Call) -> None:
     image = str(spoilt / "vectors/image-1.png")
-    code, out, _ = call(monkeypatch, capsys, image, "--model", "model.int8.onnx", "--runs", "2")
+    code, out, _ = call(image, "--model", "model.int8.onnx", "--runs", "2")
     assert code == 0
     assert "model.int8.onnx (int8), onnxruntime " in out
     assert "fastest " in out
@@ -158,13 +138,8 @@ def test_an_image_of_another_size_is_brought_to_that_of_the_data_set(spoilt: Pat
         assert distances[number] < 0.15
 
 
-def test_the_self_test_passes_and_says_what_it_did(
-    bundle: Made,
-    spoilt: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    code, out, _ = call(monkeypatch, capsys, "--selftest", "--json")
+def test_the_self_test_passes_and_says_what_it_did(bundle: Made, spoilt: Path, call: Call) -> None:
+    code, out, _ = call("--selftest", "--json")
     found = json.loads(out)
     assert code == 0
     assert found["ok"] is True
@@ -177,17 +152,14 @@ def test_the_self_test_passes_and_says_what_it_did(
 
 @pytest.mark.parametrize("what", ["preprocessing", "model.int8.onnx"])
 def test_outputs_that_are_off_fail_the_self_test(
-    spoilt: Path,
-    what: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    spoilt: Path, what: str, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The files are as they were made, but here something computes something else."""
     if what == "preprocessing":
         monkeypatch.setattr(infer, "bilinear", lambda pixels, side: np.zeros((side, side)))
     else:
         monkeypatch.setattr(infer.Classifier, "logits", lambda self, inputs: np.full(10, np.nan))
-    code, out, _ = call(monkeypatch, capsys, "--selftest")
+    code, out, _ = call("--selftest")
     assert code == 1
     assert f"{what}: FAILED" in out
     assert "self-test: FAILED" in out
@@ -212,12 +184,12 @@ def test_a_mistake_is_one_clear_line(
     arguments: list[str],
     code: int,
     words: list[str],
+    call: Call,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(spoilt)
     Path("cut.png").write_bytes(Path("vectors/image-0.png").read_bytes()[:60])
-    found, out, err = call(monkeypatch, capsys, *arguments)
+    found, out, err = call(*arguments)
     assert (found, out) == (code, "")
     assert "Traceback" not in err
     line = err.splitlines()[-1]
@@ -226,10 +198,8 @@ def test_a_mistake_is_one_clear_line(
         assert word in line
 
 
-def test_with_json_a_mistake_is_an_object(
-    spoilt: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, err = call(monkeypatch, capsys, "no-such.png", "--json")
+def test_with_json_a_mistake_is_an_object(spoilt: Path, call: Call) -> None:
+    code, out, err = call("no-such.png", "--json")
     assert (code, err) == (1, "")
     assert "no-such.png" in json.loads(out)["error"]
 
@@ -266,9 +236,7 @@ def test_it_is_python_3_9_and_imports_nothing_else() -> None:
         assert word not in source
 
 
-def test_help_has_an_example(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, _ = call(monkeypatch, capsys, "--help")
+def test_help_has_an_example(call: Call) -> None:
+    code, out, _ = call("--help")
     assert code == 0
     assert "python infer.py vectors/image-0.png" in out

@@ -76,7 +76,7 @@ def architectures(draw: st.DrawFn) -> Architecture:
     return Architecture(space=space.name, resolution=resolution, num_classes=classes, stages=stages)
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(architecture=architectures())
 def test_timm_computes_the_same_of_random_networks(
     architecture: Architecture, tmp_path: Path

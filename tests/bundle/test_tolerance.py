@@ -109,7 +109,7 @@ def test_a_wrong_mean_or_deviation_is_caught(bundle: Made, file: str) -> None:
 def test_swapped_colours_are_caught(bundle: Made, file: str) -> None:
     """Gray images have no colours to swap: the same network is shown smooth coloured ones."""
     how = photo_preprocessing(bundle.card.input.resolution)
-    images = coloured(how, 48)
+    images = coloured(how, 24)
     path = bundle.folder / file
     (precision,) = (it.precision for it in bundle.card.files if it.file == file)
     expected = answers(path, images, BY_THE_STANDARD)
