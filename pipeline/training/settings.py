@@ -119,7 +119,7 @@ class TrainSettings(FitSettings):
 
 
 class TeacherSettings(BaseModel):
-    """Who teaches the chosen network while it is trained (`training.retraining.teacher`).
+    """Who teaches the chosen network while it is trained (`training.retraining.teacher_network`).
 
     Attributes:
         source: `hypernetwork`: its most accurate path that is larger than the network. Otherwise

@@ -2,10 +2,18 @@
 
 import pytest
 
+from pipeline.images.datasets import open_dataset
+from pipeline.images.image_data import ImageData
 from pipeline.space.architecture import Architecture
 from pipeline.space.search_space import SearchSpace, get_space
 from tests.images.conftest import _one_thread as _one_thread
 from tests.images.conftest import digits as digits
+
+
+@pytest.fixture(scope="session")
+def matched_digits() -> ImageData:
+    """192 training images of 32 pixels, and 40 that the matching network learns from."""
+    return open_dataset("digits", resolution=32, seed=0, max_train=192, matching_images=40)
 
 
 @pytest.fixture(scope="session")

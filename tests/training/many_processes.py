@@ -1,6 +1,6 @@
 """One of several processes that train together; started by torchrun, for tests.
 
-Usage: many_processes.py FOLDER frozen|moving|retrain. Writes `FOLDER/rank-N.json`.
+Usage: many_processes.py FOLDER hypernetwork|frozen|network. Writes `FOLDER/rank-N.json`.
 """
 
 import hashlib
@@ -12,32 +12,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from pipeline.images.datasets import open_dataset
 from pipeline.network.supernet import Supernet
-from pipeline.space.architecture import Architecture
-from pipeline.space.search_space import get_space
 from pipeline.training import fitting
 from pipeline.training.hypernetwork import hypernetwork
 from pipeline.training.hypernetwork.cream import Cream
-from pipeline.training.hypernetwork.path_sampling import PathLimits
-from pipeline.training.retraining.retraining import retrain
-from pipeline.training.settings import (
-    MatchingSettings,
-    RetrainSettings,
-    TeachingSettings,
-    TrainSettings,
-)
-from pipeline.work.progress import silent
+from tests.training.tiny import CREAM, RETRAIN, retrain_network, train
 
-SETTINGS = TrainSettings(
-    method="cream",
-    epochs=2,
-    batch_size=32,
-    growth_share=0.1,
-    ema_decay=0.9,
-    teaching=TeachingSettings(
-        board_size=3, start_share=0.1, matching=MatchingSettings(images=32, probes=4, every=4)
-    ),
+# With everything that each process draws or keeps for itself.
+NETWORK = RETRAIN.model_copy(
+    update={"epochs": 2, "ema_decay": 0.9, "random_erasing": 0.5, "mixup": 0.2}
 )
 
 
@@ -49,42 +32,20 @@ def freeze_batch_norm(module: nn.Module, *, keep: bool) -> None:
             part.train = lambda mode=True, part=part: part
 
 
-def main(folder: Path, statistics: str) -> None:
+def main(folder: Path, trained: str) -> None:
     torch.set_num_threads(1)
-    fitting._ROUND = 4
-    if statistics == "retrain":
-        write(folder, retrained(folder))
+    fitting._ROUND = 2
+    if trained == "network":
+        record = retrain_network(folder, settings=NETWORK)
+        write(folder, record.model_dump(mode="json", exclude={"environment", "seconds", "epochs"}))
         return
-    if statistics == "frozen":
+    if trained == "frozen":
         hypernetwork.keep_statistics = freeze_batch_norm
     told: dict[str, object] = {"paths": [], "teachers": [], "boards": []}
     watch(told)
-    record = hypernetwork.train_hypernetwork(
-        get_space("cream").narrowed(max_depth=1, operators=["mb4_3x3", "mb6_5x5"]),
-        open_dataset("digits", resolution=32, seed=0, max_train=256, matching_images=32),
-        SETTINGS,
-        limits=PathLimits(),
-        folder=folder,
-        seed=0,
-        progress=silent,
-    )
+    record = train(folder, settings=CREAM)
     told |= {"processes": record.processes, "board": record.model_dump(mode="json")["board"]}
     write(folder, told)
-
-
-def retrained(folder: Path) -> dict[str, object]:
-    """One network on its own, with everything that each process draws or keeps for itself."""
-    stages = (("mb4_3x3",), ("mb6_5x5",), ("mb4_3x3",), ("mb4_3x3",), ("mb6_5x5",))
-    record = retrain(
-        Architecture(space="cream", resolution=32, num_classes=10, stages=stages),
-        open_dataset("digits", resolution=32, seed=0, max_train=128),
-        RetrainSettings(epochs=2, batch_size=32, ema_decay=0.9, random_erasing=0.5, mixup=0.2),
-        supernet=None,
-        folder=folder,
-        seed=0,
-        progress=silent,
-    )
-    return record.model_dump(mode="json", exclude={"environment", "seconds", "epochs"})
 
 
 def write(folder: Path, told: dict[str, object]) -> None:

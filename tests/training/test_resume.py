@@ -1,13 +1,14 @@
 """A run that was killed and called again ends with the bits of one that was not."""
 
-import importlib.util
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,16 +18,11 @@ from pipeline.network.weights import read_weights
 from pipeline.records.retrain import RetrainRecord
 from pipeline.records.train import TrainRecord
 from pipeline.training import fitting
-
-SCRIPT = Path(__file__).with_name("killed_run.py")
-_spec = importlib.util.spec_from_file_location("killed_run", SCRIPT)
-assert _spec is not None
-assert _spec.loader is not None
-killed_run = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(killed_run)
+from tests.checkout import ROOT
+from tests.training import killed_run
+from tests.training.killed_run import Run, run_of
 
 TIMES = {"seconds": True, "epochs": {"__all__": {"images_per_second"}}}
-Run = Callable[..., TrainRecord | RetrainRecord]
 
 
 class KilledError(Exception):
@@ -38,12 +34,14 @@ def _checkpoints_within_epochs() -> Iterator[None]:
     """Rounds of two steps, and a checkpoint after each, as a training of hours would write."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.training.fitting._ROUND", 2)
-        patch.setattr("pipeline.training.fitting._CHECKPOINT_EVERY_S", 0.0)
+        patch.setattr("pipeline.training.fitting._CHECKPOINT_EVERY_S", -1.0)
         patch.setattr("pipeline.training.hypernetwork.hypernetwork._MONITORED_PATHS", 1)
         yield
 
 
 def _killed_at(step: int) -> Callable[..., None]:
+    """Dies in the round that ends there, or behind it, before its checkpoint is written."""
+
     def progress(done: int, total: int, note: str = "") -> None:
         if done >= step:
             raise KilledError
@@ -55,125 +53,137 @@ def _outcome(folder: Path, record: TrainRecord | RetrainRecord) -> tuple[object,
     return record.model_dump(exclude=TIMES), (folder / record.checkpoint).read_bytes()
 
 
-@pytest.fixture(scope="module", params=["cream", pytest.param("retrain", marks=pytest.mark.slow)])
-def run(request: pytest.FixtureRequest) -> Run:
-    found: Run = killed_run.RUNS[request.param]
+@pytest.fixture(
+    scope="module",
+    params=[
+        "cream",
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in killed_run.SETTINGS
+            if kind != "cream"
+        ),
+    ],
+)
+def kind(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
     return found
 
 
 @pytest.fixture(scope="module")
-def undisturbed(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[object, bytes]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    return _outcome(folder, run(folder))
+def run(kind: str) -> Run:
+    return run_of(kind)
 
 
-@pytest.mark.parametrize("steps", [(1,), (13, 20)])
-def test_killed_and_called_again(
-    run: Run, undisturbed: tuple[object, bytes], steps: tuple[int, ...], tmp_path: Path
-):
-    for step in steps:
-        with pytest.raises(KilledError):
-            run(tmp_path, _killed_at(step))
-    assert _outcome(tmp_path, run(tmp_path)) == undisturbed
-
-
-def test_no_step_is_trained_twice_but_those_of_the_last_round(run: Run, tmp_path: Path):
-    with pytest.raises(KilledError):
-        run(tmp_path, _killed_at(15))
-    seen: list[int] = []
-    run(tmp_path, lambda done, total, note="": seen.append(done))
-    assert seen == [16, 18, 20, 22, 24]
-
-
-def test_killed_while_a_checkpoint_is_written(
-    run: Run, undisturbed: tuple[object, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """The file is written beside the last one and only then takes its place."""
+def _dies_in_checkpoint(patch: pytest.MonkeyPatch, number: int) -> None:
+    """When the file is written beside the last one and is about to take its place."""
     replaced = 0
     replace = Path.replace
 
     def dies(self: Path, target: Path) -> Path:
         nonlocal replaced
         replaced += target.name == "run.safetensors"
-        if replaced == 4:
+        if replaced == number:
             raise KilledError
         return replace(self, target)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", dies)
-        with pytest.raises(KilledError):
-            run(tmp_path)
-    (left,) = (tmp_path / "checkpoint").iterdir()
-    assert left.name == "run.safetensors"
-    read_weights(left)
-    assert _outcome(tmp_path, run(tmp_path)) == undisturbed
+    patch.setattr(Path, "replace", dies)
 
 
-def test_killed_during_evaluation(
-    run: Run, undisturbed: tuple[object, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    evaluated = 0
+def _dies_in_evaluation(patch: pytest.MonkeyPatch, of_epoch: int) -> None:
+    whole = fitting._Loop._evaluated
 
-    def dies(self: object, epoch: int) -> float:
-        nonlocal evaluated
-        evaluated += 1
-        if epoch == 1:
+    def dies(self: fitting._Loop, epoch: int) -> float:
+        if epoch == of_epoch:
             raise KilledError
         return whole(self, epoch)
 
-    whole = fitting._Loop._evaluated
-    with monkeypatch.context() as patch:
-        patch.setattr(fitting._Loop, "_evaluated", dies)
+    patch.setattr(fitting._Loop, "_evaluated", dies)
+
+
+def test_killed_again_and_again(run: Run, tmp_path: Path):
+    """Before the first checkpoint, within an epoch, while a file is written, in an evaluation.
+
+    No step is trained twice but those of the last round, and none is told twice.
+    """
+    undisturbed = _outcome(tmp_path / "whole", run(tmp_path / "whole"))
+    folder = tmp_path / "killed"
+    for step in (1, 3):
         with pytest.raises(KilledError):
-            run(tmp_path)
-    assert evaluated == 2
-    assert _outcome(tmp_path, run(tmp_path)) == undisturbed
+            run(folder, _killed_at(step))
+    for dies in (partial(_dies_in_checkpoint, number=3), partial(_dies_in_evaluation, of_epoch=1)):
+        with pytest.MonkeyPatch.context() as patch:
+            dies(patch)
+            with pytest.raises(KilledError):
+                run(folder)
+        (left,) = (folder / "checkpoint").iterdir()
+        assert left.name == "run.safetensors"
+        read_weights(left)
+    seen: list[int] = []
+    record = run(folder, lambda done, total, note="": seen.append(done))
+    assert seen == [8, 9]
+    assert _outcome(folder, record) == undisturbed
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    # Rounds of two steps in epochs of three.
+    assert [line["step"] for line in lines if "loss" in line] == [2, 3, 5, 6, 8, 9]
+    assert [line["step"] for line in lines if "accuracy_percent" in line] == [3, 6, 9]
+    assert list((folder / "tensorboard").iterdir())
 
 
-def test_the_log_tells_each_step_once(run: Run, tmp_path: Path):
-    for step in (7, 15):
-        with pytest.raises(KilledError):
-            run(tmp_path, _killed_at(step))
-    run(tmp_path)
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    steps = [line["step"] for line in lines if "loss" in line]
-    assert steps == list(range(2, 25, 2))
-    assert [line["step"] for line in lines if "accuracy_percent" in line] == [6, 12, 18, 24]
-    assert list((tmp_path / "tensorboard").iterdir())
+@pytest.fixture(scope="module")
+def short(kind: str) -> Run:
+    return run_of(kind, epochs=1)
 
 
-def test_a_finished_run_keeps_its_record_and_drops_its_checkpoint(run: Run, tmp_path: Path):
-    first = run(tmp_path, epochs=1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        ["finished.json", "log.jsonl", "tensorboard", first.checkpoint]
-    )
-    assert run(tmp_path, _killed_at(0), epochs=1) == first
+@pytest.fixture(scope="module")
+def ended(
+    short: Run, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrainRecord | RetrainRecord]:
+    """The folder of a short run, and its record."""
+    folder = tmp_path_factory.mktemp("ended")
+    return folder, short(folder)
 
 
-@pytest.mark.parametrize("damage", ["delete", "replace"])
-def test_a_finished_run_whose_weights_are_gone_is_trained_again(
-    run: Run, damage: str, tmp_path: Path
+def test_a_finished_run_keeps_its_record_and_drops_its_checkpoint(
+    short: Run, ended: tuple[Path, TrainRecord | RetrainRecord]
 ):
-    weights = tmp_path / run(tmp_path, epochs=1).checkpoint
-    whole = weights.read_bytes()
-    if damage == "delete":
-        weights.unlink()
-    else:
-        weights.write_bytes(whole[:-4] + bytes(4))
-    run(tmp_path, epochs=1)
-    assert weights.read_bytes() == whole
+    folder, record = ended
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["finished.json", "log.jsonl", "tensorboard", record.checkpoint]
+    )
+    assert short(folder, _killed_at(0)) == record
 
 
-def test_other_settings_start_over(run: Run, undisturbed: tuple[object, bytes], tmp_path: Path):
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(bytes(9))])
+def test_a_finished_run_whose_weights_are_gone_is_trained_again(
+    short: Run,
+    ended: tuple[Path, TrainRecord | RetrainRecord],
+    damage: Callable[[Path], object],
+    tmp_path: Path,
+):
+    folder, record = ended
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    damage(tmp_path / record.checkpoint)
     with pytest.raises(KilledError):
-        run(tmp_path, _killed_at(13), epochs=3)
-    assert _outcome(tmp_path, run(tmp_path)) == undisturbed
+        short(tmp_path, _killed_at(0))
 
 
-def test_a_damaged_checkpoint_is_told(run: Run, tmp_path: Path):
+@pytest.fixture
+def checkpoint(run: Run, tmp_path: Path) -> Path:
+    """What a killed run left in `tmp_path`."""
     with pytest.raises(KilledError):
-        run(tmp_path, _killed_at(13))
-    (checkpoint,) = (tmp_path / "checkpoint").iterdir()
+        run(tmp_path, _killed_at(3))
+    (file,) = (tmp_path / "checkpoint").iterdir()
+    return file
+
+
+@pytest.mark.usefixtures("checkpoint")
+def test_other_settings_start_over(
+    short: Run, ended: tuple[Path, TrainRecord | RetrainRecord], tmp_path: Path
+):
+    assert _outcome(tmp_path, short(tmp_path)) == _outcome(*ended)
+
+
+def test_a_damaged_checkpoint_is_told(run: Run, checkpoint: Path, tmp_path: Path):
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=checkpoint.name):
         run(tmp_path)
@@ -182,14 +192,14 @@ def test_a_damaged_checkpoint_is_told(run: Run, tmp_path: Path):
 def test_a_folder_that_cannot_be_written_is_told(run: Run, tmp_path: Path):
     (tmp_path / "checkpoint").write_text("a file where a folder should be")
     with pytest.raises(StorageError, match="checkpoint"):
-        run(tmp_path, epochs=1)
+        run(tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["train", "cream", "retrain"])
+@pytest.mark.parametrize("kind", ["single-path", "cream", "retrain"])
 def test_kill_minus_nine_at_any_moment(kind: str, tmp_path: Path):
-    command = [sys.executable, str(SCRIPT), kind]
-    environment = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[2])}
+    command = [sys.executable, killed_run.__file__, kind]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     subprocess.run([*command, str(whole)], env=environment, check=True)
     deaths = 0

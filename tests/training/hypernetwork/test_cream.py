@@ -4,45 +4,34 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
-from pipeline.images.datasets import open_dataset
 from pipeline.images.epoch import Epoch
 from pipeline.images.image_data import ImageData
 from pipeline.network.supernet import Supernet
 from pipeline.space.cost import architecture_cost
-from pipeline.space.search_space import SearchSpace
 from pipeline.training.compute import compute_here
 from pipeline.training.distillation import distillation_loss, label_loss
 from pipeline.training.hypernetwork.board import Board, BoardEntry
 from pipeline.training.hypernetwork.cream import Cream
+from pipeline.training.hypernetwork.hypernetwork import keep_statistics
 from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
 from pipeline.training.hypernetwork.paths import Paths
 from pipeline.training.hypernetwork.teacher_paths import Matching
 from pipeline.training.learner import TrainingStep
 from pipeline.training.processes import Processes
 from pipeline.training.settings import MatchingSettings, TeachingSettings
+from tests.training.tiny import NARROW
 
+BATCH = 16
 SETTINGS = TeachingSettings(
     board_size=3, matching=MatchingSettings(images=40, probes=4, every=2, learning_rate=0.01)
 )
 
 
-@pytest.fixture(scope="module")
-def digits() -> ImageData:
-    return open_dataset("digits", resolution=32, seed=0, max_train=320, matching_images=40)
-
-
-def a_cream(
-    space: SearchSpace,
-    digits: ImageData,
-    *,
-    matching: bool = True,
-    limits: PathLimits | None = None,
-) -> Cream:
-    supernet = Supernet(space, 10, seed=0).train()
+def a_cream(digits: ImageData, *, matching: bool = True, limits: PathLimits | None = None) -> Cream:
+    supernet = Supernet(NARROW, 10, seed=0).train()
     compute = compute_here()
-    paths = Paths(PathSampler(space, 10, 0, limits or PathLimits()), (32,), grown_at=0)
+    paths = Paths(PathSampler(NARROW, 10, 0, limits or PathLimits()), (32,), grown_at=0)
     chooser = Matching.of(
         supernet,
         {32: digits},
@@ -67,7 +56,7 @@ def a_cream(
 def a_round(cream: Cream, data: ImageData, first: int, steps: int = 4) -> list[float]:
     losses = []
     cream.begin_round(first, steps)
-    batches = data.train_batches(Epoch(32, seed=0, number=0, start=first))
+    batches = data.train_batches(Epoch(BATCH, seed=0, number=0, start=first))
     for at, (images, labels) in zip(range(first, first + steps), batches, strict=False):
         cream.supernet.zero_grad(set_to_none=True)
         losses.append(float(cream.gradients(images, labels, TrainingStep(at, 0.01))))
@@ -75,16 +64,17 @@ def a_round(cream: Cream, data: ImageData, first: int, steps: int = 4) -> list[f
     return losses
 
 
-def on_the_board(cream: Cream, *accuracies: int) -> list[BoardEntry]:
+def on_the_board(cream: Cream, *percents: int) -> list[BoardEntry]:
+    """Paths that none of the first steps takes, as accurate on four batches."""
     entries = []
-    for number, hits in enumerate(accuracies):
-        path = cream.paths.sampler.draw(32, "board", number)
+    for number, percent in enumerate(percents):
+        path = cream.paths.sampler.draw(32, "teacher", number)
         macs = architecture_cost(path).macs
         entries.append(
             BoardEntry(
                 architecture=path,
-                correct=hits,
-                images=128,
+                correct=percent / 100 * 4 * BATCH,
+                images=4 * BATCH,
                 macs=macs,
                 latency_ms=None,
                 scored_at=-1,
@@ -94,42 +84,41 @@ def on_the_board(cream: Cream, *accuracies: int) -> list[BoardEntry]:
     return cream.boards[32].entries
 
 
-def test_the_first_round_learns_from_labels_and_fills_the_board(
-    space: SearchSpace, digits: ImageData
-):
-    cream = a_cream(space, digits)
-    images, labels = next(iter(digits.train_batches(Epoch(32, seed=0, number=0))))
+def test_the_first_round_learns_from_labels_and_fills_the_board(matched_digits: ImageData):
+    cream = a_cream(matched_digits)
+    images, labels = next(iter(matched_digits.train_batches(Epoch(BATCH, seed=0, number=0))))
     student = cream.paths.path_at(0)
     with torch.no_grad(), cream.compute.forward():
         expected = float(label_loss(cream.supernet(images, student), labels, 0.1))
-    losses = a_round(cream, digits, 0)
+    losses = a_round(cream, matched_digits, 0)
     assert losses[0] == pytest.approx(expected, rel=1e-5)
     entries = cream.boards[32].entries
     assert len(entries) == 3
     assert {e.architecture for e in entries} <= {cream.paths.path_at(at) for at in range(4)}
     assert entries[0].macs == architecture_cost(entries[0].architecture).macs
-    assert entries[0].images == 32
+    assert entries[0].images == BATCH
 
 
-def test_only_the_student_gets_gradients(space: SearchSpace, digits: ImageData):
-    cream = a_cream(space, digits)
+def test_only_the_student_gets_gradients(matched_digits: ImageData):
+    cream = a_cream(matched_digits)
     teacher = on_the_board(cream, 100)[0].architecture
     student = cream.paths.path_at(0)
     assert student != teacher
     cream.begin_round(0, 1)
     cream.gradients(
-        *next(iter(digits.train_batches(Epoch(32, seed=0, number=0)))), TrainingStep(0, 0.01)
+        *next(iter(matched_digits.train_batches(Epoch(BATCH, seed=0, number=0)))),
+        TrainingStep(0, 0.01),
     )
     trained = {id(p) for module in cream.supernet.path(student) for p in module.parameters()}
     with_gradient = {id(p) for p in cream.supernet.parameters() if p.grad is not None}
     assert with_gradient == trained
 
 
-def test_the_loss_is_the_papers(space: SearchSpace, digits: ImageData):
-    cream = a_cream(space, digits)
+def test_the_loss_is_the_papers(matched_digits: ImageData):
+    cream = a_cream(matched_digits)
     teacher = on_the_board(cream, 100, 90)[0].architecture
     student = cream.paths.path_at(0)
-    images, labels = next(iter(digits.train_batches(Epoch(32, seed=0, number=0))))
+    images, labels = next(iter(matched_digits.train_batches(Epoch(BATCH, seed=0, number=0))))
     with torch.no_grad(), cream.compute.forward():
         logits = cream.supernet(images, student)
         kd = distillation_loss(logits, cream.supernet(images, teacher), SETTINGS.temperature)
@@ -140,19 +129,17 @@ def test_the_loss_is_the_papers(space: SearchSpace, digits: ImageData):
     )
 
 
-def test_without_a_matching_network_the_most_accurate_teaches(
-    space: SearchSpace, digits: ImageData
-):
-    cream = a_cream(space, digits, matching=False)
-    entries = on_the_board(cream, 80, 110, 100)
+def test_without_a_matching_network_the_most_accurate_teaches(matched_digits: ImageData):
+    cream = a_cream(matched_digits, matching=False)
+    entries = on_the_board(cream, 80, 100, 90)
     cream.begin_round(0, 3)
     chosen = cream._teacher_at
     assert {t.architecture for t in chosen.values()} == {entries[0].architecture}
     assert all(float(teacher.weight) == 0.5 for teacher in chosen.values())
 
 
-def test_nobody_is_his_own_teacher(space: SearchSpace, digits: ImageData):
-    cream = a_cream(space, digits)
+def test_nobody_is_his_own_teacher(matched_digits: ImageData):
+    cream = a_cream(matched_digits)
     entry = on_the_board(cream, 100)[0].model_copy(update={"architecture": cream.paths.path_at(1)})
     cream.boards[32].entries = [entry]
     cream.begin_round(0, 3)
@@ -161,14 +148,12 @@ def test_nobody_is_his_own_teacher(space: SearchSpace, digits: ImageData):
     assert cream.matching.choose([entry.architecture], Board(3, [entry])) == [None]
 
 
-def test_a_look_ahead_leaves_the_weights_and_the_steps_gradients(
-    space: SearchSpace, digits: ImageData
-):
+def test_a_look_ahead_leaves_the_weights_and_the_steps_gradients(matched_digits: ImageData):
     """The network learns in step 1; what the student learns there is what it would learn anyway."""
-    batch = next(iter(digits.train_batches(Epoch(32, seed=0, number=0))))
+    batch = next(iter(matched_digits.train_batches(Epoch(BATCH, seed=0, number=0))))
 
     def gradients(*, learns: bool) -> tuple[Cream, list[torch.Tensor]]:
-        cream = a_cream(space, digits)
+        cream = a_cream(matched_digits)
         on_the_board(cream, 100, 90)
         assert cream.matching is not None
         if not learns:
@@ -195,29 +180,31 @@ def test_a_look_ahead_leaves_the_weights_and_the_steps_gradients(
     assert plain.matching.network.linear.weight.abs().max() == 0
 
 
-def test_scores_are_taken_again_each_round(space: SearchSpace, digits: ImageData):
-    cream = a_cream(space, digits)
-    on_the_board(cream, 128, 127, 126)  # nothing the untrained hypernetwork can keep up
+def test_scores_are_taken_again_each_round(matched_digits: ImageData):
+    cream = a_cream(matched_digits)
+    on_the_board(cream, 100, 99, 98)  # nothing the untrained hypernetwork can keep up
     for first in (0, 4, 8):
-        a_round(cream, digits, first, steps=2)
+        a_round(cream, matched_digits, first, steps=2)
     assert all(entry.accuracy < 0.9 for entry in cream.boards[32].entries)
 
 
-def test_latency_is_on_the_board(space: SearchSpace, digits: ImageData):
+def test_latency_is_on_the_board(matched_digits: ImageData):
     limits = PathLimits(predict_ms=lambda space, rows, classes: rows[:, 1:].sum(1) / 7.0)
-    cream = a_cream(space, digits, limits=limits)
-    a_round(cream, digits, 0)
+    cream = a_cream(matched_digits, limits=limits)
+    a_round(cream, matched_digits, 0)
     for entry in cream.boards[32].entries:
         codes = sum(
-            space.operators.index(name) + 1 for stage in entry.architecture.stages for name in stage
+            NARROW.operators.index(name) + 1
+            for stage in entry.architecture.stages
+            for name in stage
         )
         assert entry.latency_ms == pytest.approx(codes / 7)
 
 
-def test_state_goes_round(space: SearchSpace, digits: ImageData):
-    cream, other = a_cream(space, digits), a_cream(space, digits)
+def test_state_goes_round(matched_digits: ImageData):
+    cream, other = a_cream(matched_digits), a_cream(matched_digits)
     for first in (0, 4):
-        a_round(cream, digits, first)
+        a_round(cream, matched_digits, first)
     state = cream.state()
     other.load(state)
     assert other.boards == cream.boards
@@ -229,22 +216,22 @@ def test_state_goes_round(space: SearchSpace, digits: ImageData):
     assert all(torch.equal(again.tensors[name], state.tensors[name]) for name in state.tensors)
 
 
-def test_each_input_size_has_its_own_board(space: SearchSpace, digits: ImageData):
-    cream = a_cream(space, digits)
+def test_each_input_size_has_its_own_board(matched_digits: ImageData):
+    cream = a_cream(matched_digits)
     cream.paths = Paths(cream.paths.sampler, (32, 64), grown_at=0)
     cream.boards = {32: Board(3), 64: Board(3)}
     assert cream.matching is not None
     cream.matching = Matching.of(
         cream.supernet,
-        {32: digits, 64: digits.at(64)},
+        {32: matched_digits, 64: matched_digits.at(64)},
         cream.matching.settings,
         compute=cream.compute,
         processes=Processes(),
         seed=0,
     )
     cream.begin_round(0, 6)
-    batches = digits.train_batches(
-        Epoch(32, seed=0, number=0, resolution_at=cream.paths.resolution_at)
+    batches = matched_digits.train_batches(
+        Epoch(BATCH, seed=0, number=0, resolution_at=cream.paths.resolution_at)
     )
     for at, (images, labels) in zip(range(6), batches, strict=False):
         assert images.shape[-1] == cream.paths.resolution_at(at)
@@ -259,14 +246,11 @@ def test_each_input_size_has_its_own_board(space: SearchSpace, digits: ImageData
 
 
 def test_batch_norm_statistics_of_other_paths_are_not_touched_by_teaching(
-    space: SearchSpace, digits: ImageData
+    matched_digits: ImageData,
 ):
-    from pipeline.training.hypernetwork.hypernetwork import keep_statistics
-
-    cream = a_cream(space, digits)
+    cream = a_cream(matched_digits)
     keep_statistics(cream.supernet, keep=False)
     on_the_board(cream, 100)
     before = {name: b.clone() for name, b in cream.supernet.named_buffers()}
-    a_round(cream, digits, 0)
+    a_round(cream, matched_digits, 0)
     assert all(torch.equal(b, before[name]) for name, b in cream.supernet.named_buffers())
-    assert isinstance(cream.supernet.conv_stem, nn.Module)

@@ -20,16 +20,22 @@ from pipeline.work.progress import Progress, silent
 from tests.training.hypernetwork.scored_paths import scored
 
 
+@pytest.fixture(scope="module")
+def few() -> ImageData:
+    """48 training images: three steps an epoch."""
+    return open_dataset("digits", resolution=32, seed=0, max_train=48)
+
+
 def _retrain(architecture: Architecture, data: ImageData, folder: Path, *, supernet=None, **kw):
-    settings = RetrainSettings(**{"epochs": 1, "batch_size": 64, "warm_start": False, **kw})
+    settings = RetrainSettings(**{"epochs": 1, "batch_size": 16, "warm_start": False, **kw})
     return retrain(
         architecture, data, settings, supernet=supernet, folder=folder, seed=0, progress=silent
     )
 
 
 def test_it_learns_and_reports(small: Architecture, digits: ImageData, tmp_path: Path):
-    record = _retrain(small, digits, tmp_path, epochs=10, batch_size=32)
-    assert record.test_accuracy_percent > 75
+    record = _retrain(small, digits, tmp_path, epochs=6, batch_size=32)
+    assert record.test_accuracy_percent > 60
     assert set(record.test_accuracy_by_class_percent) == set("0123456789")
     assert not record.warm_start
     network = build_network(small, seed=1)
@@ -44,14 +50,12 @@ def test_it_learns_and_reports(small: Architecture, digits: ImageData, tmp_path:
 
 
 def test_a_warm_start_takes_the_hypernetworks_weights(
-    space: SearchSpace, small: Architecture, digits: ImageData, tmp_path: Path
+    space: SearchSpace, small: Architecture, few: ImageData, tmp_path: Path
 ):
     """With next to no learning rate the weights stay what they were."""
     supernet = Supernet(space, 10, seed=7)
     kept = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
-    record = _retrain(
-        small, digits, tmp_path, supernet=supernet, warm_start=True, learning_rate=1e-12
-    )
+    record = _retrain(small, few, tmp_path, supernet=supernet, warm_start=True, learning_rate=1e-12)
     network = build_network(small, seed=1)
     load_checkpoint(network, tmp_path / record.checkpoint)
     expected = supernet.subnet(small)
@@ -62,23 +66,14 @@ def test_a_warm_start_takes_the_hypernetworks_weights(
 
 
 def test_another_hypernetwork_is_another_run(
-    space: SearchSpace, small: Architecture, digits: ImageData, tmp_path: Path
+    space: SearchSpace, small: Architecture, few: ImageData, tmp_path: Path
 ):
     weights = []
     for seed in (1, 2):
-        record = _retrain(
-            small, digits, tmp_path, supernet=Supernet(space, 10, seed=seed), warm_start=True
-        )
+        supernet = Supernet(space, 10, seed=seed)
+        record = _retrain(small, few, tmp_path, supernet=supernet, warm_start=True)
         weights.append((tmp_path / record.checkpoint).read_bytes())
     assert weights[0] != weights[1]
-
-
-def test_a_warm_start_without_hypernetwork_is_told(
-    small: Architecture, digits: ImageData, tmp_path: Path
-):
-    with pytest.raises(StageError) as caught:
-        _retrain(small, digits, tmp_path, warm_start=True)
-    assert "run_pipeline.py train" in (caught.value.hint or "")
 
 
 def test_an_architecture_the_hypernetwork_lacks_is_told(
@@ -99,7 +94,7 @@ def test_images_that_do_not_fit_are_told(
 
 EVERYTHING: dict[str, Any] = {
     "epochs": 2,
-    "batch_size": 32,
+    "batch_size": 16,
     "ema_decay": 0.9,
     "rand_augment": "rand-m9-mstd0.5",
     "random_erasing": 0.5,
@@ -111,24 +106,30 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("optimizer", get_args(Optimizer))
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "rmsproptf",
+        *(pytest.param(o, marks=pytest.mark.slow) for o in get_args(Optimizer) if o != "rmsproptf"),
+    ],
+)
 def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(
     optimizer: Optimizer,
     space: SearchSpace,
     small: Architecture,
+    few: ImageData,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
     """With everything that has a state or draws random numbers, by each optimizer."""
     monkeypatch.setattr("pipeline.training.fitting._ROUND", 1)
     monkeypatch.setattr("pipeline.training.fitting._CHECKPOINT_EVERY_S", 0.0)
-    data = open_dataset("digits", resolution=32, seed=0, max_train=96)
     settings = RetrainSettings(**{**EVERYTHING, "optimizer": optimizer})
 
     def train(folder: Path, progress: Progress = silent) -> bytes:
         record = retrain(
             small,
-            data,
+            few,
             settings,
             supernet=Supernet(space, 10, seed=0),
             scored=[scored(small, 50.0), scored(_larger(small), 60.0)],
@@ -149,23 +150,25 @@ def test_a_killed_run_ends_with_the_bits_of_one_that_was_not(
     assert train(tmp_path / "killed") == train(tmp_path / "whole")
 
 
-def test_the_average_is_what_is_kept(small: Architecture, digits: ImageData, tmp_path: Path):
+def test_the_average_is_what_is_kept(small: Architecture, few: ImageData, tmp_path: Path):
     """The accuracy of each epoch, of the record and of the file are all that of the average."""
-    record = _retrain(small, digits, tmp_path, epochs=2, ema_decay=0.9)
+    found = {}
+    for decay in (0.0, 0.9):
+        folder = tmp_path / str(decay)
+        record = _retrain(small, few, folder, epochs=2, ema_decay=decay)
+        found[decay] = (folder / record.checkpoint).read_bytes()
     network = build_network(small, seed=1)
-    load_checkpoint(network, tmp_path / record.checkpoint)
+    load_checkpoint(network, folder / record.checkpoint)
     network.eval()
-    found = tally(network, digits.batches("search-validation", 50), 10).percent
-    assert found == record.accuracy_percent == record.epochs[-1].accuracy_percent
-    plain = _retrain(small, digits, tmp_path / "plain", epochs=2)
-    assert (tmp_path / record.checkpoint).read_bytes() != (
-        tmp_path / "plain" / plain.checkpoint
-    ).read_bytes()
+    percent = tally(network, few.batches("search-validation", 50), 10).percent
+    assert percent == record.accuracy_percent == record.epochs[-1].accuracy_percent
+    assert found[0.0] != found[0.9]
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"warm_start": True}, "to start from the hypernetwork"),
         ({"teacher": {}}, "be taught by the hypernetwork"),
         ({"sync_batch_norm": True}, "GPUs only"),
         ({"accumulate": 64}, "expected at least 2"),
@@ -179,9 +182,11 @@ def test_what_cannot_be_done_is_told_before_anything_is_written(
     tmp_path: Path,
 ):
     folder = tmp_path / "run"
-    with pytest.raises((StageError, UsageError), match=words):
+    with pytest.raises((StageError, UsageError), match=words) as caught:
         _retrain(small, digits, folder, **settings)
     assert not folder.exists()
+    if isinstance(caught.value, StageError):
+        assert "run_pipeline.py train" in (caught.value.hint or "")
 
 
 def _larger(small: Architecture) -> Architecture:

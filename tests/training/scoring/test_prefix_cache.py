@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -55,8 +55,8 @@ def supernet() -> Supernet:
 def images(digits: ImageData) -> PassBatches:
     """Of two batches each, the last of another size."""
     return PassBatches(
-        list(digits.sample("train", 20).split(12)),
-        list(digits.sample("search-validation", 20).split(12)),
+        list(digits.sample("train", 12).split(8)),
+        list(digits.sample("search-validation", 12).split(8)),
     )
 
 
@@ -113,7 +113,7 @@ def _blocks(supernet: Supernet) -> list[nn.Module]:
 
 
 @pytest.mark.parametrize(
-    ("seed", "num_threads"), [(0, 1), (1, 1), pytest.param(3, 2, marks=pytest.mark.slow)]
+    ("seed", "num_threads"), [(0, 1), pytest.param(3, 2, marks=pytest.mark.slow)]
 )
 def test_together_and_alone_are_the_same_to_the_bit(
     supernet: Supernet, images: PassBatches, seed: int, num_threads: int
@@ -159,9 +159,8 @@ def _distinct_prefixes(architectures: list[Architecture]) -> set[tuple[str, ...]
     return found
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_every_distinct_prefix_is_computed_once(supernet: Supernet, images: PassBatches, seed: int):
-    architectures = generation(8, seed)
+def test_every_distinct_prefix_is_computed_once(supernet: Supernet, images: PassBatches):
+    architectures = generation(8, seed=2)
     with block_calls(supernet) as calls:
         logits(supernet, architectures, images)
     batches = len(images.calibration) + len(images.evaluation)
@@ -191,11 +190,10 @@ class Alive:
             hook.remove()
 
 
-@pytest.mark.parametrize("share", [0, 0.01, 0.2, 0.5])
 def test_memory_stays_within_the_budget_and_results_do_not_change(
-    supernet: Supernet, images: PassBatches, share: float
+    supernet: Supernet, images: PassBatches
 ):
-    architectures = generation(10, seed=1)
+    architectures = generation(8, seed=1)
 
     def watched(most_bytes: int) -> tuple[Alive, dict[Architecture, Tensor], int]:
         alive = Alive(supernet)
@@ -205,15 +203,17 @@ def test_memory_stays_within_the_budget_and_results_do_not_change(
         return alive, found, calls.total()
 
     unlimited, expected, fewest = watched(ENOUGH)
-    most_bytes = int(share * unlimited.most)
-    limited, found, calls = watched(most_bytes)
-    # A block's input and output are there while it computes.
-    assert limited.most <= most_bytes + 2 * unlimited.largest
-    assert limited.now == 0
-    assert same(found, expected)
-    assert fewest < calls
-    if share >= 0.2:
-        assert calls < watched(0)[2]
+    counted = []
+    for share in (0, 0.01, 0.2, 0.5):
+        most_bytes = int(share * unlimited.most)
+        limited, found, calls = watched(most_bytes)
+        # A block's input and output are there while it computes.
+        assert limited.most <= most_bytes + 2 * unlimited.largest
+        assert limited.now == 0
+        assert same(found, expected)
+        counted.append(calls)
+    assert min(counted) > fewest
+    assert max(counted[2:]) < counted[0]
 
 
 def _state(supernet: Supernet) -> tuple[dict[str, Tensor], list[object]]:
@@ -236,7 +236,7 @@ def test_the_supernet_is_left_as_it_was(supernet: Supernet, images: PassBatches,
     _assert_as_before(supernet, before)
 
 
-@pytest.mark.parametrize("call", [2, 31])
+@pytest.mark.parametrize("call", [2, 19])
 def test_an_error_in_the_middle_leaves_the_supernet_as_it_was(
     supernet: Supernet, images: PassBatches, call: int
 ):
@@ -250,7 +250,7 @@ def test_an_error_in_the_middle_leaves_the_supernet_as_it_was(
 
     hook = supernet.tail.conv.conv.register_forward_hook(fail)
     with pytest.raises(ZeroDivisionError):
-        logits(supernet, generation(12, seed=2), images)
+        logits(supernet, generation(6, seed=2), images)
     hook.remove()
     _assert_as_before(supernet, before)
 
@@ -270,6 +270,7 @@ def test_nothing_is_evaluated_where_one_is_not_of_the_supernet(
         )
 
 
+@settings(max_examples=40)
 @given(n=st.integers(1, 12), seed=st.integers(0, 10_000))
 def test_the_macs_allow_what_counting_blocks_by_hand_allows(n: int, seed: int):
     architectures = generation(n, seed, get_space("cream"))
@@ -286,14 +287,10 @@ def test_the_macs_allow_what_counting_blocks_by_hand_allows(n: int, seed: int):
     assert (n == 1) <= (shared_macs_speedup(architectures) == 1)
 
 
-def test_one_network_and_one_network_twice_allow_nothing():
+@pytest.mark.parametrize("others", [[], [{}], [{"resolution": 64}]])
+def test_one_network_alone_twice_or_at_two_sizes_shares_nothing(others: list[dict[str, int]]):
     (one,) = generation(1, seed=0)
-    assert shared_macs_speedup([one]) == shared_macs_speedup([one, one]) == 1
-
-
-def test_networks_at_different_sizes_share_nothing():
-    (one,) = generation(1, seed=0)
-    assert shared_macs_speedup([one, one.model_copy(update={"resolution": 64})]) == 1
+    assert shared_macs_speedup([one, *(one.model_copy(update=it) for it in others)]) == 1
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 30])
