@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from pipeline.device.target import usable_cores
 from pipeline.work.progress import Progress
 
-Question = TypeVar("Question", bound=BaseModel)
-Answer = TypeVar("Answer", bound=BaseModel)
+
+class Entry(BaseModel):
+    """A question or an answer, as a journal keeps it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Question = TypeVar("Question", bound=Entry)
+Answer = TypeVar("Answer", bound=Entry)
 
 
 def answered(
@@ -64,8 +71,8 @@ def _alone(work: Callable[[Question, Path], Answer], question: Question, scratch
     return work(question, scratch)
 
 
-def _key(answer: BaseModel) -> str:
-    question: BaseModel = answer.question  # type: ignore[attr-defined]
+def _key(answer: Entry) -> str:
+    question: Entry = answer.question  # type: ignore[attr-defined]
     return question.model_dump_json()
 
 

@@ -6,8 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from benchmarks.jobs import Entry
 from pipeline.images.datasets import open_dataset
 from pipeline.images.image_data import ImageData
 from pipeline.network.supernet import Supernet, load_supernet
@@ -27,14 +26,12 @@ SPACE = get_space("cream").narrowed(max_depth=3)
 _SCORE = ScoreSettings(images=5000, recalibration_images=1024)
 
 
-class Training(BaseModel):
+class Training(Entry):
     """One network to train.
 
     Attributes:
         max_train: Training images; None for all.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     architecture: Architecture
     dataset: str

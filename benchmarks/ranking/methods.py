@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from benchmarks.jobs import Entry
 from benchmarks.ranking.truth import RESOLUTION
 from benchmarks.trainings import SPACE, trained_hypernetwork
 from pipeline.images.datasets import open_dataset
@@ -41,10 +40,8 @@ VARIATIONS: dict[str, dict[str, Any]] = {
 KNOWN = {**METHODS, **VARIATIONS}
 
 
-class Hypernetwork(BaseModel):
+class Hypernetwork(Entry):
     """One hypernetwork to train, and the networks it scores."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     settings: TrainSettings
     dataset: str
@@ -53,15 +50,13 @@ class Hypernetwork(BaseModel):
     networks: tuple[Architecture, ...]
 
 
-class HypernetworkResult(BaseModel):
+class HypernetworkResult(Entry):
     """What one hypernetwork says.
 
     Attributes:
         percent: Top-1 on search-validation, a network each.
         seconds: Of its training.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     question: Hypernetwork
     percent: tuple[float, ...]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from benchmarks.jobs import Entry
 from benchmarks.trainings import SPACE, Training, trained
 from pipeline.images.randomness import seed_for
 from pipeline.space.architecture import Architecture
@@ -18,10 +18,8 @@ CLASSES = 10
 _DRAWS = 4000
 
 
-class AloneResult(BaseModel):
+class AloneResult(Entry):
     """What came out; percent are top-1 on images it was not trained on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     question: Training
     search_validation_percent: float

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from benchmarks.jobs import Entry
 from benchmarks.trainings import SPACE, Training, trained, trained_hypernetwork
 from pipeline.images.datasets import open_dataset
 from pipeline.network.supernet import Supernet, load_supernet
@@ -20,10 +19,8 @@ _MACS_OF_STUDENT = 2.0
 _SCORED = 48
 
 
-class Hypernetwork(BaseModel):
+class Hypernetwork(Entry):
     """One hypernetwork to train, on paths of up to twice the student's multiply-accumulates."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     student: Architecture
     dataset: str
@@ -32,15 +29,13 @@ class Hypernetwork(BaseModel):
     seed: int
 
 
-class HypernetworkResult(BaseModel):
+class HypernetworkResult(Entry):
     """Its weights, and what some of its paths reach with them.
 
     Attributes:
         checkpoint: File of its weights, relative to the folder of the journal.
         scored: The student, then random paths.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     question: Hypernetwork
     checkpoint: str
@@ -58,10 +53,8 @@ class Retrained(Training):
     hypernetwork: Hypernetwork | None = None
 
 
-class RetrainedResult(BaseModel):
+class RetrainedResult(Entry):
     """What came out; percent are top-1."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     question: Retrained
     search_validation_percent: float
