@@ -14,6 +14,7 @@ from tests.rooms import modules, rooms
 DOCUMENTS = sorted(path for path, _ in text_files() if path.suffix == ".md")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FILE = re.compile(r"(?<![\w./-])(?:pipeline|benchmarks|tests|docs)/[\w/-]+(?:\.\w+)+")
+IMPORT = re.compile(r"from (pipeline[\w.]*) import (\w+(?: as \w+)?(?:, \w+(?: as \w+)?)*)")
 DOTTED = re.compile(r"(?<![\w./-])pipeline(?:\.[A-Za-z_]\w*)+")
 
 
@@ -49,10 +50,17 @@ def test_modules_that_are_named_are_there():
     unknown = {
         f"{path}: {name}"
         for path, text in text_files()
-        for name in DOTTED.findall(text)
+        for name in [*DOTTED.findall(text), *imported(text)]
         if not is_there(name)
     }
     assert unknown == set()
+
+
+def imported(text: str) -> Iterator[str]:
+    """What is imported of the package, in code within strings too."""
+    for module, names in IMPORT.findall(text):
+        for name in names.split(","):
+            yield f"{module}.{name.split(' as ')[0].strip()}"
 
 
 def test_the_floor_plan_is_that_of_the_contracts():

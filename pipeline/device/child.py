@@ -147,7 +147,8 @@ def _serve(target: Target, requests: IO[bytes], answers: IO[bytes]) -> None:
             answers.flush()
 
 
-def _main() -> None:
+def main() -> None:
+    """Answers requests, a line of JSON each, until there are no more; see the parent."""
     target = Target.parse(sys.argv[1])
     # Engines write to standard output; answers keep their own way out.
     answers = os.fdopen(os.dup(1), "wb")
@@ -158,4 +159,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    main()

@@ -27,7 +27,7 @@ from pipeline.measure.device_profile import DeviceProfile
 
 _ASK = """
 import json, sys
-from pipeline import fingerprint, runtimes
+from pipeline.device import fingerprint, runtimes
 engine = runtimes.find(sys.argv[1])
 told = {
     "version": engine.version(),
@@ -37,6 +37,8 @@ told = {
 print(json.dumps(told))
 """
 _ASK_TIMEOUT_S = 60.0
+# What `-P` does, which Python has since 3.11.
+_NOT_FROM_HERE = "import sys; sys.path[:] = [place for place in sys.path if place]\n"
 
 
 def interpreter(runtime: str) -> str:
@@ -99,6 +101,16 @@ def engine_environment(runtime: str) -> Environment:
     return replace(here, packages={**kept, **theirs})
 
 
+def command(python: str, code: str) -> list[str]:
+    """Runs code, importing nothing from the working directory, which may hold another `pipeline`.
+
+    Args:
+        python: Its interpreter.
+        code: What it runs; what is behind it on the command line is in `sys.argv[1:]`.
+    """
+    return [python, "-c", f"{_NOT_FROM_HERE}{code}"]
+
+
 def import_path() -> str:
     """The `PYTHONPATH` with which a child finds this very package, wherever it was started."""
     here = str(Path(__file__).resolve().parents[2])
@@ -128,7 +140,7 @@ def _asked(runtime: str) -> dict[str, Any] | str:
 def _ask(python: str, runtime: str) -> dict[str, Any] | str:
     try:
         ran = subprocess.run(
-            [python, "-P", "-c", _ASK, runtime],
+            [*command(python, _ASK), runtime],
             env={**os.environ, "PYTHONPATH": import_path()},
             stdin=subprocess.DEVNULL,
             capture_output=True,

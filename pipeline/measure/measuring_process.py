@@ -28,9 +28,10 @@ from pipeline.device.target import Target, host_slug
 from pipeline.errors import CrashedError, MeasurementError
 from pipeline.files.cache_folder import CACHE_VARIABLE, cache_dir
 from pipeline.files.record import checked
-from pipeline.measure.engines import import_path, interpreter, unavailable
+from pipeline.measure.engines import command, import_path, interpreter, unavailable
 
 _ANSWER_TIMEOUT_S = 600.0
+_CHILD = "from pipeline.device.child import main; main()"
 
 
 class MeasuringProcess:
@@ -57,8 +58,7 @@ class MeasuringProcess:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the child)
         python = interpreter(target.runtime)
         self._child = subprocess.Popen(
-            # -P: not from the working directory, which may hold another `pipeline`.
-            [python, "-P", "-m", "pipeline.device.child", target.name],
+            [*command(python, _CHILD), target.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
