@@ -712,9 +712,9 @@ PROFILER = textwrap.dedent(
     """
     import sys, time
     from pathlib import Path
-    from pipeline import bench, campaign
-    from pipeline.device import Target
-    from tests.simulated import QUICK, SimulatedProcess
+    from pipeline.device.target import Target
+    from pipeline.measure import bench, campaign
+    from tests.measure.simulated import QUICK, SimulatedProcess
 
     journal, hold_at, rounds, *keys = sys.argv[1:]
     bench.MeasuringProcess = SimulatedProcess
