@@ -42,8 +42,10 @@ def spread_over_macs(n: int, *, seed: int) -> list[Architecture]:
     by_macs = sorted((architecture_cost(network).macs, network.short, network) for network in drawn)
     costs = np.array([cost for cost, _, _ in by_macs])
     chosen: dict[str, Architecture] = {}
+    later_first = -np.arange(len(costs))
     for wanted in np.linspace(costs[0], costs[-1], n):
-        for index in np.argsort(np.abs(costs - wanted)):
+        # Which of equals comes first must not be left to the CPU; the results kept have the later.
+        for index in np.lexsort((later_first, np.abs(costs - wanted))):
             _, short, network = by_macs[index]
             if short not in chosen:
                 chosen[short] = network

@@ -1,13 +1,11 @@
-"""Targets and their names, profiles, and what is read off the machine at hand."""
+"""Targets and their names, and what is read off the machine at hand."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.device.target import HOST, Target, host_slug, usable_cores
-from pipeline.errors import ConfigError, UsageError
-from pipeline.files.yaml_file import parse_yaml
-from pipeline.measure.device_profile import DeviceProfile
+from pipeline.errors import UsageError
 
 TARGETS = st.builds(
     Target,
@@ -82,26 +80,6 @@ def test_host_is_this_machine_under_both_names():
 
 def test_the_slug_says_how_many_cores_there_are():
     assert host_slug().endswith(f"-{usable_cores()}c")
-
-
-PROFILE = """\
-schema_version: 1
-name: orin
-description: A small board
-clock_policy: fixed
-targets: [tensorrt-fp16-b1]
-"""
-
-
-def test_a_profile_names_settings():
-    profile = parse_yaml(PROFILE, DeviceProfile, source="orin.yaml")
-    assert profile.targets == ("tensorrt-fp16-b1",)
-
-
-def test_a_profile_with_a_wrong_setting_is_refused():
-    wrong = PROFILE.replace("tensorrt-fp16-b1", "tensorrt-fp12-b1")
-    with pytest.raises((ConfigError, UsageError), match="fp12"):
-        parse_yaml(wrong, DeviceProfile, source="orin.yaml")
 
 
 @pytest.mark.parametrize("changes", [{"batch": 0}, {"threads": 0}, {"precision": "fp8"}])
