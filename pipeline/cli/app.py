@@ -21,6 +21,7 @@ from pipeline.cli.options import (
     RunName,
     TargetName,
 )
+from pipeline.cli.standard_output import own_standard_output
 from pipeline.errors import UsageError
 
 app = typer.Typer(
@@ -393,8 +394,6 @@ def _one(
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with its code."""
-    from pipeline.cli.console import own_standard_output
-
     given = sys.argv[1:] if arguments is None else arguments
     with own_standard_output():
         code = exit_code(app, given)

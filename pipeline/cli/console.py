@@ -6,9 +6,7 @@ one JSON object and nothing more.
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -34,29 +32,6 @@ from pipeline.work.progress import Progress, ProgressFactory
 
 _PLAIN_INTERVAL_S = 10.0
 _NOTE_LENGTH = 60
-
-
-@contextmanager
-def own_standard_output() -> Iterator[None]:
-    """Standard output for what this module prints, and nothing else.
-
-    Solvers and engines written in C print there whatever Python thinks of it; for as long as this
-    lasts, that goes to standard error.
-    """
-    ours = sys.stdout
-    if ours is not sys.__stdout__ or not isinstance(ours, io.TextIOWrapper):
-        yield  # somebody collects what is printed
-        return
-    ours.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    with os.fdopen(kept, "w", encoding=ours.encoding, errors=ours.errors) as sys.stdout:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            os.dup2(kept, 1)
-            sys.stdout = ours
 
 
 def print_json(value: BaseModel | dict[str, Any]) -> None:

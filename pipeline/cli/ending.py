@@ -19,27 +19,35 @@ _CommandLineError: Any = typer.BadParameter.__mro__[2]
 
 def exit_code(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Runs the command line, tells what went wrong, and returns its exit code."""
-    from pipeline.cli.console import note, print_error
-
     as_json = "--json" in arguments
+    told: PipelineError
     try:
         result = app(args=list(arguments), prog_name="run_pipeline.py", standalone_mode=False)
     except PipelineError as error:
-        print_error(error, as_json=as_json)
-        return error.exit_code
+        told = error
     except _CommandLineError as error:
         told = UsageError(error.format_message(), hint=_usage_hint(app, arguments))
-        print_error(told, as_json=as_json)
-        return told.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        result = _INTERRUPTED
+        return _interrupted()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print_error(StorageError(f"{where}{error.strerror or error}"), as_json=as_json)
-        return StorageError.exit_code
-    if result == _INTERRUPTED:
-        note("interrupted; the same command goes on where it stopped")
-    return result if isinstance(result, int) else 0
+        told = StorageError(f"{where}{error.strerror or error}")
+    else:
+        if result == _INTERRUPTED:
+            return _interrupted()
+        return result if isinstance(result, int) else 0
+    # What tells errors takes longer to load than --help may take.
+    from pipeline.cli.console import print_error
+
+    print_error(told, as_json=as_json)
+    return told.exit_code
+
+
+def _interrupted() -> int:
+    from pipeline.cli.console import note
+
+    note("interrupted; the same command goes on where it stopped")
+    return _INTERRUPTED
 
 
 def _usage_hint(app: typer.Typer, arguments: Sequence[str]) -> str:
