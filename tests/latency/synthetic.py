@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.device.fingerprint import Environment, environment
 from pipeline.device.target import Target
+from pipeline.files.record import plain
 from pipeline.latency.calibration import Measured, OperatorTimes, calibrate
 from pipeline.latency.model import save_calibration
 from pipeline.latency.posterior import Networks
@@ -72,7 +73,7 @@ def header(target: Target = TARGET, machine: Environment | None = None) -> dict[
         "device": target.device_slug,
         "target": target.setting,
         "control": CONTROL_NETWORK,
-        "environment": (machine or environment()).model_dump(mode="json"),
+        "environment": plain(machine or environment()),
     }
 
 

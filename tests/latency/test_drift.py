@@ -1,6 +1,7 @@
 """Whether a table still holds: verdicts on made-up changes, and checks of synthetic tables."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +285,7 @@ def test_a_table_without_a_whole_entry_has_nothing_to_check(machine: Machine) ->
 
 def test_a_table_of_another_machine_cannot_be_checked(machine: Machine) -> None:
     machine.table.path.unlink()
-    elsewhere = environment().model_copy(update={"cpu": "Another CPU"})
+    elsewhere = replace(environment(), cpu="Another CPU")
     a_table(changes=header(machine=elsewhere))
     with pytest.raises(TableError, match="cpu was 'Another CPU'") as caught:
         check(TARGET)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.device.burst import Burst
+from pipeline.device.burst import Burst, BurstPlan
 from pipeline.device.runtimes import REST, LayerTimes, tells_layer_times
 from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, TableError
@@ -152,9 +152,9 @@ class Process:
         assert key == CONTROL
         return "fp32"
 
-    def burst(self, key: str, *, warm_runs: int, runs: int, **_: Any) -> Burst:
+    def burst(self, key: str, plan: BurstPlan) -> Burst:
         assert key == CONTROL
-        return Burst([1.0 + run for run in range(runs)])
+        return Burst([1.0 + run for run in range(plan.runs)])
 
     def layer_times(self, key: str, model: Path, *, warm_runs: int, runs: int) -> LayerTimes:
         assert model == folder(key)

@@ -4,6 +4,7 @@ import itertools
 import json
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -380,7 +381,7 @@ ELSEWHERE = [
 def test_a_table_of_another_machine_is_refused_with_what_differs(
     change: dict[str, Any], told: str
 ) -> None:
-    small_table(changes=header(machine=environment().model_copy(update=change)))
+    small_table(changes=header(machine=replace(environment(), **change)))
     with pytest.raises(TableError, match="does not hold on this machine: ") as caught:
         LatencyModel.read(TARGET)
     assert told in caught.value.message
@@ -393,7 +394,7 @@ def test_a_table_of_another_machine_is_refused_with_what_differs(
 def test_a_foreign_table_that_is_wanted_predicts_and_every_prediction_says_so(
     change: dict[str, Any], told: str
 ) -> None:
-    small_table(changes=header(machine=environment().model_copy(update=change)))
+    small_table(changes=header(machine=replace(environment(), **change)))
     model = LatencyModel.read(TARGET, allow_foreign=True)
     (difference,) = model.foreign
     assert difference.startswith(told)
@@ -406,7 +407,7 @@ def test_a_foreign_table_that_is_wanted_predicts_and_every_prediction_says_so(
 
 @pytest.mark.usefixtures("workdir")
 def test_what_does_not_matter_for_latency_makes_no_table_foreign() -> None:
-    machine = environment().model_copy(update={"memory_gib": 0.5, "os": "Another 1.0"})
+    machine = replace(environment(), memory_gib=0.5, os="Another 1.0")
     small_table(changes=header(machine=machine))
     assert LatencyModel.read(TARGET).foreign == ()
     assert not LatencyModel.read(TARGET, allow_foreign=True).predict(a_network()).foreign

@@ -1,6 +1,7 @@
 """What `predict` says of many architectures on many targets; tables are synthetic."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def test_every_prediction_comes_with_how_wrong_its_table_is() -> None:
 
 
 def test_a_foreign_table_is_left_out_unless_it_is_wanted() -> None:
-    elsewhere = environment().model_copy(update={"cpu": "Another CPU"})
+    elsewhere = replace(environment(), cpu="Another CPU")
     write_model(SMALL, changes=header(machine=elsewhere))
     write_model(SMALL, target=OTHER)
     found = predict_architectures([SMALL], None)
