@@ -5,11 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Tests run in so many processes, each on one thread; those of a file stay together, with what they
+# Tests run in so many processes, each on one thread; those of a folder stay together, with what they
 # share. `make test PROCESSES=` runs them in one.
 PROCESSES ?= 2
-PYTEST = $(if $(PROCESSES),OMP_NUM_THREADS=1) $(BIN)/python -m pytest \
-  $(if $(PROCESSES),--numprocesses $(PROCESSES) --dist loadfile)
+# Bytecode is kept whatever the environment says: tests start hundreds of processes.
+PYTEST = $(if $(PROCESSES),OMP_NUM_THREADS=1) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest \
+  $(if $(PROCESSES),--numprocesses $(PROCESSES) --dist loadscope)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all check schemas gpu-check

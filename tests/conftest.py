@@ -1,5 +1,6 @@
 """Shared by all tests: an empty place to work in, and random architectures."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,24 @@ from tests.skips import pytest_terminal_summary as pytest_terminal_summary
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--report", help="the page that tests/report/test_browser.py looks at")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """A folder's tests run in one process, with the exports, bundles and networks they share."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFolder(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid.partition("::")[0].rpartition("/")[0]
+
+    return ByFolder(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: the garbage collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

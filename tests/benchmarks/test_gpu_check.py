@@ -63,6 +63,7 @@ def running(word: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_gpu_says_of_each_part_why_not(tmp_path):
     ran = _check("--parts", FEW, "--json", "--into", str(tmp_path))
     _says_why_not(ran, tmp_path, FEW.split(","))

@@ -256,15 +256,15 @@ def test_every_verb_has_help_with_an_example(run: Run, verb: str) -> None:
     assert "--json" in out
 
 
-def test_help_is_fast_and_loads_neither_torch_nor_a_runtime() -> None:
+def test_help_loads_neither_torch_nor_a_runtime() -> None:
     program = (
-        "import sys, time; start = time.perf_counter()\n"
+        "import sys\n"
         "from pipeline import cli\n"
         "try: cli.main(['--help'])\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'onnxruntime', 'openvino', 'tensorrt', 'onnx', 'timm', 'scipy'}\n"
+        "heavy |= {'numpy', 'pydantic', 'yaml', 'rich.progress'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "print(f'{time.perf_counter() - start:.3f}', file=sys.stderr)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True

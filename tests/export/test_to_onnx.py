@@ -376,6 +376,7 @@ def narrow_jobs() -> list[OperatorSpec]:
     return [parse_key(f"cn_k1_s1_i4_o{width}_r4") for width in (8, 16, 24, 32)]
 
 
+@pytest.mark.slow
 def test_many_jobs_are_exported_by_several_processes(cache: Path) -> None:
     seen: list[tuple[int, int, str]] = []
     folders = export_all(

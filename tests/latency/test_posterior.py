@@ -293,7 +293,7 @@ def test_networks_of_operators_in_no_measured_network_are_less_certain() -> None
 
 
 @given(factor=st.floats(1e-4, 1e4))
-@settings(max_examples=10)
+@settings(max_examples=4)
 def test_the_unit_of_time_does_not_matter(factor: float) -> None:
     given_ = problem(noise=0.01)
     one = given_.solved()
@@ -318,7 +318,7 @@ def test_a_thousand_times_the_times_are_a_thousand_times_the_prediction() -> Non
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=10)
+@settings(max_examples=4)
 def test_neither_the_order_of_operators_nor_that_of_networks_matters(seed: int) -> None:
     given_ = problem(noise=0.01)
     random = np.random.default_rng(seed)

@@ -82,7 +82,7 @@ def test_random_networks_hold_each_operator_about_equally_often() -> None:
 
 
 @given(seed=seeds, count=st.integers(1, 30))
-@settings(max_examples=20)
+@settings(max_examples=8)
 def test_a_large_space_gives_as_many_random_networks_as_are_wanted(seed: int, count: int) -> None:
     networks = sample_networks(CREAM, 32, CLASSES, count, seed=seed)
     assert len(set(networks)) == count
@@ -107,7 +107,7 @@ def without_extremes(networks: list[Architecture]) -> list[Architecture]:
 
 
 @given(seed=seeds, count=st.integers(14, 40))
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_each_operator_is_dealt_equally_often_to_each_place(seed: int, count: int) -> None:
     """Both as the first block of each stage and as a later one."""
     networks = without_extremes(design_networks(CREAM, 96, CLASSES, count, seed=seed))
@@ -121,7 +121,7 @@ def test_each_operator_is_dealt_equally_often_to_each_place(seed: int, count: in
 
 
 @given(seed=seeds)
-@settings(max_examples=20)
+@settings(max_examples=8)
 def test_designed_networks_are_of_all_depths_alike(seed: int) -> None:
     networks = without_extremes(design_networks(CREAM, 96, CLASSES, 2 + 24, seed=seed))
     depths = sorted(network.depth for network in networks)

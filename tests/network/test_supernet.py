@@ -47,7 +47,7 @@ def images(resolution: int = 32) -> torch.Tensor:
     return torch.randn(2, 3, resolution, resolution, generator=torch.Generator().manual_seed(0))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(architectures())
 @torch.inference_mode()
 def test_a_subnet_equals_its_path_bit_for_bit(
@@ -59,7 +59,7 @@ def test_a_subnet_equals_its_path_bit_for_bit(
     assert torch.equal(subnet(x), supernet(x, architecture))
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(architectures())
 def test_a_path_holds_one_module_an_operator(
     supernet: Supernet, architecture: Architecture

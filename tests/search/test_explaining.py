@@ -103,7 +103,7 @@ SHARES = st.floats(0.01, 0.99)
     ),
     st.sampled_from([0.5, 0.9]),
 )
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_any_request_is_explained_as_an_enumeration_would(shares, confidence):
     toy = SMALL
     limits = toy.shares(**shares, confidence=confidence)

@@ -482,7 +482,7 @@ def assert_keeps(toy, limits, *, chosen, seed):
     st.sampled_from([0.0, 0.6]),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_any_limits_are_kept_exactly_where_they_can_be(shares, confidence, sizes, share, seed):
     toy = make_toy(2, 2, sizes=sizes)
     limits = toy.shares(**shares, confidence=confidence)
@@ -492,7 +492,7 @@ def test_any_limits_are_kept_exactly_where_they_can_be(shares, confidence, sizes
 
 
 @given(ANY_SHARES, st.sampled_from([0.5, 0.9]), st.integers(0, 2**32 - 1))
-@settings(max_examples=15)
+@settings(max_examples=6)
 def test_any_limits_are_kept_in_the_whole_space(shares, confidence, seed):
     toy = make_toy()
     limits = toy.shares(**shares, confidence=confidence)

@@ -64,7 +64,7 @@ def cached(toy, rows, seconds):
     st.booleans(),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=10)
+@settings(max_examples=5)
 def test_no_more_are_scored_than_asked(
     strategy, candidates, population, surrogate_share, per_target, seed
 ):

@@ -90,7 +90,7 @@ def test_every_operator_of_a_space_costs_what_its_module_costs(name: str) -> Non
         assert operator_params(spec) == counted_params(module), spec.key
 
 
-@settings(max_examples=25)
+@settings(max_examples=8)
 @given(architectures())
 def test_a_network_costs_what_its_module_costs(architecture: Architecture) -> None:
     network = network_of(architecture)
@@ -99,7 +99,7 @@ def test_a_network_costs_what_its_module_costs(architecture: Architecture) -> No
     assert cost.params == counted_params(network)
 
 
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(architectures())
 def test_thop_agrees_once_batch_norm_is_set_aside(architecture: Architecture) -> None:
     found = macs_by_thop(network_of(architecture), image(architecture.resolution))

@@ -82,10 +82,6 @@ def test_models_are_timed_and_described() -> None:
         assert len(result.samples_ms) == result.n
         assert min(result.samples_ms) == result.latency_ms.min
     assert record.protocol == QUICK
-    # The network does a thousand times the operator's arithmetic.
-    assert first.latency_ms is not None
-    assert second.latency_ms is not None
-    assert first.latency_ms.typical > second.latency_ms.typical
 
 
 def test_models_are_visited_in_turn() -> None:

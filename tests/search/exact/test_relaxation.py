@@ -52,7 +52,7 @@ def improvement(latency, loss, sums):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_no_completion_is_better_than_what_was_promised(seed, width):
     rng = np.random.default_rng(seed)
     options = random_options(seed, width)
@@ -81,7 +81,7 @@ def test_no_completion_is_better_than_what_was_promised(seed, width):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_of_one_stage_with_one_limit_the_promise_is_nearly_exact(seed):
     """What is left open is only the relaxation's own gap, so useless partial networks are seen."""
     options = random_options(seed, 2)
