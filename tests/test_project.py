@@ -143,9 +143,29 @@ def test_a_wheel_ships_everything_that_is_no_code(tmp_path):
 
 def test_the_help_of_make_names_every_target():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", text.replace("\\\n", ""), re.MULTILINE)
     helped = set(re.findall(r'@echo "make ([\w-]+) ', text))
     assert helped == set(phony.split()) - {"help"}
+
+
+def test_each_slow_test_is_in_a_group_and_each_group_has_its_target():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", "")
+    groups = {
+        name: [set(part.split()) for part in value.split("--ignore")]
+        for name, value in re.findall(r"^SLOW_([a-z]+) := (.*)$", text, re.MULTILINE)
+    }
+    (listed,) = re.findall(r"^SLOW_GROUPS := (.*)$", text, re.MULTILINE)
+    assert set(listed.split()) == set(groups)
+    assert {f"test-slow-{name}" for name in groups} <= set(text.split())
+    for path, source in text_files():
+        if path.parts[0] == "tests" and path.name.startswith("test_") and "mark.slow" in source:
+            places = {str(path), *map(str, path.parents)}
+            found = [
+                name
+                for name, (taken, *left) in groups.items()
+                if places & taken and not any(places & out for out in left)
+            ]
+            assert len(found) == 1, f"{path}: {found}"
 
 
 def test_every_command_the_project_tells_people_to_run_exists():

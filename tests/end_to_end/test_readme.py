@@ -37,24 +37,38 @@ def test_the_readme_shows_every_use() -> None:
     assert {"verify", "benchmark", "report", "compare"} <= verbs
 
 
+# A machine that does not hold still is refused, and told how a recipe may consent.
+REFUSED, CONSENT = "sweeps apart in time disagree", "protocol.unsteady_percent"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_command_runs(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(RECIPE)
-    environment = {**os.environ, "CREAM_PIPELINE_CACHE": str(tmp_path / "cache")}
     for line in commands():
         for long, short in SMALLER.items():
             line = line.replace(long, short)
-        _, _, *arguments = shlex.split(line)
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "run_pipeline.py"), *arguments],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run(line, tmp_path)
+        if REFUSED in done.stderr and "--recipe" not in line:
+            assert (done.returncode, CONSENT in done.stderr) == (1, True), done.stderr
+            if " profile " in line:
+                (tmp_path / "latency_tables").rename(tmp_path / "refused")
+                done = run("python run_pipeline.py profile --recipe tiny.yaml", tmp_path)
+            else:
+                continue
         # A table of three sweeps is no table to rely on, and may well be found stale.
         told = done.returncode == 1 and "stale" in done.stdout if "--check" in line else False
         assert done.returncode == 0 or told, f"{line}\n{done.stderr}"
         assert done.stdout.strip(), line
+
+
+def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    _, _, *arguments = shlex.split(line)
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run_pipeline.py"), *arguments],
+        cwd=folder,
+        env={**os.environ, "CREAM_PIPELINE_CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
