@@ -4,7 +4,6 @@ import ast
 import functools
 import importlib.metadata
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from pipeline.cli.app import app
 from pipeline.device.target import Target
 from pipeline.files.yaml_file import parse_yaml, read_yaml
 from pipeline.measure.device_profile import DeviceProfile
@@ -158,7 +159,11 @@ def test_each_slow_test_is_in_a_group_and_each_group_has_its_target():
     assert set(listed.split()) == set(groups)
     assert {f"test-slow-{name}" for name in groups} <= set(text.split())
     for path, source in text_files():
-        if path.parts[0] == "tests" and path.name.startswith("test_") and "mark.slow" in source:
+        if (
+            path.parts[0] == "tests"
+            and path.name.startswith("test_")
+            and re.search(r"pytest\.mark\.slow\b", source)
+        ):
             places = {str(path), *map(str, path.parents)}
             found = [
                 name
@@ -176,8 +181,8 @@ def test_every_command_the_project_tells_people_to_run_exists():
                 told.setdefault(verb, path)
     assert "run" in told
     for verb, path in told.items():
-        answer = run_pipeline(verb, "--help")
-        assert answer.returncode == 0, f"{path} names {verb!r}: {answer.stderr}"
+        answer = help_of(verb)
+        assert answer.exit_code == 0, f"{path} names {verb!r}: {answer.output}"
 
 
 def test_the_options_in_the_documents_exist():
@@ -187,21 +192,15 @@ def test_the_options_in_the_documents_exist():
         for verb, rest in re.findall(r"run_pipeline\.py ([a-z][a-z-]*)((?: [^\n`|#]*)?)", text):
             options = set(re.findall(r"--[a-z][a-z-]*", rest))
             if options:
-                helped = run_pipeline(verb, "--help").stdout
+                helped = help_of(verb).output
                 missing = {name for name in options if not re.search(rf"{name}\b", helped)}
                 assert missing == set(), f"{path}: {verb}"
 
 
 @functools.cache
-def run_pipeline(*arguments: str) -> subprocess.CompletedProcess[str]:
-    plain = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
-    return subprocess.run(
-        [sys.executable, "run_pipeline.py", *arguments],
-        cwd=ROOT,
-        env=plain,
-        capture_output=True,
-        text=True,
-    )
+def help_of(verb: str) -> Result:
+    plain = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    return CliRunner(env=plain).invoke(app, [verb, "--help"])
 
 
 def test_without_the_dependencies_the_way_to_install_them_is_one_line():

@@ -36,9 +36,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_several_architectures_are_exported_each_to_its_folder() -> None:
     seen: list[tuple[int, int, str]] = []
     architectures = [a_network("first one"), a_network(operator="mb6_5x5")]
-    record = export_models(
-        architectures, None, OUT, batch=None, progress=lambda *at: seen.append(at)
-    )
+    record = export_models(architectures, None, OUT, batch=2, progress=lambda *at: seen.append(at))
     assert [model.onnx for model in record.models] == [
         "first_one/model.onnx",
         "cream-32-1/model.onnx",
@@ -47,7 +45,7 @@ def test_several_architectures_are_exported_each_to_its_folder() -> None:
     assert seen == [(1, 2, "first one"), (2, 2, architectures[1].short)]
     for model in record.models:
         assert model.sha256 == digest_of_file(OUT / model.onnx)
-        assert (model.weights, model.batch, model.opset) == ("random (seed 0)", None, 20)
+        assert (model.weights, model.batch, model.opset) == ("random (seed 0)", 2, 20)
         assert model.preprocessing is None
         assert (model.parity.images, model.parity.data) == (PARITY_IMAGES, "random")
         assert model.parity.max_rel < 1e-4
