@@ -65,18 +65,36 @@ def build_operator(spec: OperatorSpec) -> nn.Module:
 def initialise(module: nn.Module) -> None:
     """Draws all weights anew by EfficientNet's scheme: fan-out normal for convolutions.
 
-    Torch's global random generator decides; see `seeded`.
+    Every residual block begins as the identity: the scale of its last batch norm is zero (Goyal et
+    al., 2017, "Accurate, Large Minibatch SGD", section 5.1). Torch's global random generator
+    decides the rest; see `seeded`.
     """
     efficientnet_init_weights(module)
+    for norm in _last_norms_of_residuals(module):
+        nn.init.zeros_(norm.weight)
+
+
+def _last_norms_of_residuals(module: nn.Module) -> Iterator[nn.BatchNorm2d]:
+    """What the output of each residual branch is scaled by before it is added."""
+    for block in module.modules():
+        if isinstance(block, Bottleneck) or (
+            isinstance(block, InvertedResidual) and block.has_skip
+        ):
+            yield block.bn3
+        elif isinstance(block, DepthwiseSeparableConv) and block.has_skip:
+            yield block.bn2
 
 
 def imitate_training(module: nn.Module) -> None:
-    """Moves biases and batch-norm statistics off their initial zeros and ones, at random.
+    """Moves biases, batch-norm statistics and zero scales off what they are before training.
 
-    An exporter drops biases that are zero. Networks with random weights that stand in for trained
-    ones in measurements need the graph that trained ones have.
+    An exporter drops biases that are zero, and a block whose scale is zero computes nothing.
+    Networks with random weights that stand in for trained ones in measurements need the graph that
+    trained ones have.
     """
     with torch.no_grad():
+        for norm in _last_norms_of_residuals(module):
+            nn.init.ones_(norm.weight)
         for part in module.modules():
             bias = getattr(part, "bias", None)
             if isinstance(bias, Tensor):

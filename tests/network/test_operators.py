@@ -45,10 +45,8 @@ def test_the_tail_gives_logits() -> None:
 
 
 @pytest.mark.parametrize("key", RESIDUAL)
-def test_a_residual_operator_whose_branch_is_silent_passes_its_input(key: str) -> None:
+def test_a_residual_operator_begins_as_the_identity(key: str) -> None:
     spec, module = built(key)
-    last_norm = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)][-1]
-    nn.init.zeros_(last_norm.weight)
     # Positive, so that the ReLU after the bottleneck's sum changes nothing.
     x = torch.rand(2, spec.in_channels, spec.resolution, spec.resolution)
     assert torch.equal(module(x), x)
@@ -104,7 +102,17 @@ def test_initialisation_is_efficientnets() -> None:
         assert weight.std().item() == pytest.approx(math.sqrt(2 / fan), rel=0.05), name
         assert weight.mean().item() == pytest.approx(0, abs=0.1 * math.sqrt(2 / fan)), name
     assert torch.equal(module.bn1.weight, torch.ones(spec.expanded_channels))
+    assert torch.count_nonzero(module.bn3.weight) == 0
     assert torch.count_nonzero(module.se.conv_reduce.bias) == 0
+
+
+@pytest.mark.parametrize("key", sorted(set(KEYS) - set(RESIDUAL)))
+def test_what_is_no_residual_begins_with_full_scales(key: str) -> None:
+    spec, module = built(key)
+    norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+    # A bottleneck with a projection is a sum as well.
+    zero = {id(module.bn3)} if spec.kind == "res" else set()
+    assert all(norm.weight.eq(0 if id(norm) in zero else 1).all() for norm in norms)
 
 
 def test_seeding_leaves_the_global_generator_alone() -> None:
@@ -114,10 +122,11 @@ def test_seeding_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_imitating_training_leaves_nothing_that_an_exporter_drops() -> None:
-    _, module = built("ir_k5_s1_e6_i24_o24_r7_se0.25")
+@pytest.mark.parametrize("key", ["ir_k5_s1_e6_i24_o24_r7_se0.25", *RESIDUAL])
+def test_imitating_training_leaves_nothing_that_an_exporter_drops(key: str) -> None:
+    _, module = built(key)
     imitate_training(module)
     for name, tensor in module.state_dict().items():
-        if name.endswith(("bias", "running_mean", "running_var")):
+        if name.endswith(("weight", "bias", "running_mean", "running_var")):
             assert torch.count_nonzero(tensor) == tensor.numel(), name
     assert 0.5 <= module.bn1.running_var.min() <= module.bn1.running_var.max() <= 1.5
