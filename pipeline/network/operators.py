@@ -74,7 +74,7 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(norm.weight)
 
 
-def _last_norms_of_residuals(module: nn.Module) -> Iterator[nn.BatchNorm2d]:
+def _last_norms_of_residuals(module: nn.Module) -> Iterator[Any]:
     """What the output of each residual branch is scaled by before it is added."""
     for block in module.modules():
         if isinstance(block, Bottleneck) or (
