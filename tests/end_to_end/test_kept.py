@@ -7,6 +7,7 @@ version wrote them in which the package had no rooms; networks' weights were lef
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -71,10 +72,21 @@ def table() -> Path:
     return found
 
 
+def without_what_is_new(told: Any, kept: Any) -> Any:
+    """What is told now without keys that the version before did not have."""
+    if isinstance(told, dict) and isinstance(kept, dict):
+        return {key: without_what_is_new(told[key], kept[key]) for key in told if key in kept}
+    if isinstance(told, list) and isinstance(kept, list) and len(told) == len(kept):
+        return [without_what_is_new(*pair) for pair in zip(told, kept, strict=True)]
+    return told
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_record_reads_back_byte_for_byte(name: str) -> None:
     text = kept_text(f"{RUN}/{name}")
-    assert RECORDS[name].model_validate_json(text).model_dump_json(indent=2) + "\n" == text
+    record = RECORDS[name].model_validate_json(text)
+    # Fields that it did not have yet have a default.
+    assert record.model_dump_json(indent=2, exclude_unset=True) + "\n" == text
 
 
 @pytest.mark.usefixtures("kept")
@@ -89,9 +101,8 @@ def test_no_stage_is_made_anew(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.usefixtures("kept")
 def test_the_report_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("report", "--recipe", "tiny.yaml", "--format", "json") == 0
-    assert json.loads(capsys.readouterr().out) == json.loads(
-        (RUN / "report" / "report.json").read_text(encoding="utf-8")
-    )
+    kept = json.loads((RUN / "report" / "report.json").read_text(encoding="utf-8"))
+    assert without_what_is_new(json.loads(capsys.readouterr().out), kept) == kept
 
 
 @pytest.mark.usefixtures("kept")
