@@ -71,6 +71,8 @@ def print_search(record: SearchRecord) -> None:
 def print_explanation(found: Explanation) -> None:
     """Prints what a space reaches, how much of it the limits leave, and whether anything."""
     console = _console()
+    for words in found.sizes:
+        _print_words(console, words)
     _print_table(console, _reachable_table(found))
     _print_words(console, found.message)
     number = _rounded(found.architectures)

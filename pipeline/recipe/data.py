@@ -11,6 +11,7 @@ from pipeline.files.cache_folder import cache_dir
 from pipeline.recipe.recipe import Recipe
 from pipeline.records.dataset import DatasetRecord
 from pipeline.records.dataset_remarks import remarks
+from pipeline.space.search_space import RESOLUTIONS
 from pipeline.work.progress import ProgressFactory, unwatched
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ class _Asked:
     """Which images are asked for; who watches them being checked makes no difference."""
 
     dataset: str
-    resolution: int
     seed: int
     max_train: int | None
     matching_images: int
@@ -35,7 +35,8 @@ def _opened(asked: _Asked) -> ImageData:
 
     return open_dataset(
         asked.dataset,
-        resolution=asked.resolution,
+        # Only the images can tell at which sizes they are wanted.
+        resolution=RESOLUTIONS[0],
         seed=asked.seed,
         max_train=asked.max_train,
         matching_images=asked.matching_images,
@@ -55,7 +56,7 @@ def open_data(
     progress: ProgressFactory = unwatched,
     tell: Callable[[str], None] | None = None,
 ) -> ImageData:
-    """The recipe's images at its space's input size.
+    """The recipe's images, at a size that means nothing: whoever feeds a network says which.
 
     Args:
         recipe: The recipe.
@@ -73,7 +74,6 @@ def _asked(recipe: Recipe, matching_images: int, progress: ProgressFactory) -> _
     data = recipe.data
     return _Asked(
         data.dataset,
-        recipe.space.resolution,
         recipe.seed,
         data.max_train,
         matching_images,

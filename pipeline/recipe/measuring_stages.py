@@ -13,6 +13,7 @@ from pipeline.recipe.data import open_data
 from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.request import read_models
 from pipeline.recipe.resume import StageContext
+from pipeline.recipe.sizes import remarks_on_sizes, sizes_of
 from pipeline.records.benchmark import BenchmarkRecord
 from pipeline.records.export import ExportRecord
 from pipeline.records.profile import ProfileRecord
@@ -37,12 +38,15 @@ def run_profile(context: StageContext) -> ProfileRecord:
     from pipeline.latency.profiling import profile
 
     recipe = context.recipe
+    data = open_data(recipe, progress=context.progress)
+    sizes = sizes_of(recipe, None, data)
+    context.tell_all(remarks_on_sizes(recipe, sizes))
     records = [
         profile(
             recipe.space.space(),
             target,
             resolution=resolution,
-            num_classes=open_data(recipe, progress=context.progress).num_classes,
+            num_classes=data.num_classes,
             protocol=recipe.profile.protocol,
             calibration_networks=recipe.profile.calibration_networks,
             seed=recipe.seed,
@@ -50,9 +54,9 @@ def run_profile(context: StageContext) -> ProfileRecord:
             progress=context.progress(f"measuring operators at {resolution} pixels"),
         )
         for target in targets_here(recipe)
-        for resolution in recipe.train.sizes(recipe.space.resolution)
+        for resolution in sizes.resolutions
     ]
-    return records[0].model_copy(update={"also": tuple(records[1:])})
+    return records[0].model_copy(update={"also": tuple(records[1:]), "sizes": sizes})
 
 
 def run_verify(context: StageContext) -> VerifyRecord:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -69,23 +69,40 @@ class SpaceSection(_Section):
 
     Attributes:
         name: Search space.
-        resolution: Input side in pixels.
+        resolution: Input side in pixels; or several in a list, which are searched as one. Left
+            out, three that fit the images (`pipeline.recipe.sizes`).
         max_depth: Most blocks a stage, if fewer than the space allows.
     """
 
     name: str = "cream"
-    resolution: int
+    resolution: int | tuple[int, ...] | None = None
     max_depth: int | None = None
+
+    @field_validator("resolution", mode="before")
+    @classmethod
+    def _known(cls, given: object) -> object:
+        sizes = given if isinstance(given, list | tuple) else [given]
+        known = all(size in RESOLUTIONS for size in sizes)
+        if given is not None and (not sizes or not known or len(set(sizes)) < len(sizes)):
+            raise ValueError(
+                f"expected one of {', '.join(map(str, RESOLUTIONS))}, or several different ones in "
+                "a list"
+            )
+        return sizes[0] if len(sizes) == 1 else given
 
     @model_validator(mode="after")
     def _exists(self) -> SpaceSection:
-        if self.resolution not in RESOLUTIONS:
-            raise ValueError(f"resolution is one of {', '.join(map(str, RESOLUTIONS))}")
         try:
             self.space()
         except PipelineError as error:
             raise ValueError(error.message) from None
         return self
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The input sizes that are named, in pixels; none where the images decide."""
+        given = self.resolution
+        return (given,) if isinstance(given, int) else given or ()
 
     def space(self) -> SearchSpace:
         """The space, narrowed to the depth asked for."""
@@ -101,7 +118,8 @@ class LimitsSection(_Section):
         params: Most parameters.
         latency_ms: Most milliseconds on the target; or on several, each by its name.
         latency_of_cream_14: The same, as a multiple of what the published cream-14 takes on the
-            target at this resolution, measured while profiling: a limit that travels.
+            target, measured while profiling: a limit that travels. It takes that at the space's
+            resolution, of several at the first; of three that fit the images, at the middle one.
         confidence: Probability with which a latency limit is to hold as predicted: the margin that
             is kept for the uncertainty of predictions. 0.5 keeps none.
     """
@@ -250,13 +268,26 @@ class Recipe(_Section):
     export: ExportSection = ExportSection()
     benchmark: BenchmarkSection = BenchmarkSection()
 
-    @model_validator(mode="after")
-    def _sizes(self) -> Recipe:
-        try:
-            self.train.sizes(self.space.resolution)
-        except PipelineError as error:
-            raise ValueError(f"train.resolutions: {error.message}") from None
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _with_sizes_of_training(cls, given: Any) -> Any:
+        """Recipes once had the space's other sizes in `train.resolutions`: these still read."""
+        match given:
+            case {"space": {"resolution": first}, "train": {"resolutions": [_, *_] as others}}:
+                sizes = dict.fromkeys([*(first if isinstance(first, list) else [first]), *others])
+                space = {**given["space"], "resolution": list(sizes)}
+                return {**given, "space": space, "train": {**given["train"], "resolutions": []}}
+        return given
+
+    @field_validator("train")
+    @classmethod
+    def _sizes_in_one_place(cls, train: TrainSettings) -> TrainSettings:
+        if train.resolutions:
+            raise ValueError(
+                "resolutions adds to a space.resolution that is not given; name all input sizes "
+                "in space.resolution, or leave both out for three that fit the images"
+            )
+        return train
 
     @field_validator("target")
     @classmethod

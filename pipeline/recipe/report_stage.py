@@ -55,11 +55,20 @@ def report_inputs(recipe: Recipe, run: Path) -> ReportInputs:
 
 
 def _profile_of_chosen(inputs: ReportInputs) -> ProfileRecord | None:
-    """What was profiled at the chosen network's input size, on the searched target."""
+    """What was profiled at the chosen network's input size, on the searched target.
+
+    Limits that are multiples of the reference's latency go by the first size all the same.
+    """
     profile, verified = inputs.profile, inputs.verify
     if profile is None or verified is None:
         return profile
     size = verified.candidates[verified.winner].candidate.architecture.resolution
-    records = (profile, *profile.also)
-    fitting = (it for it in records if (it.target, it.resolution) == (profile.target, size))
-    return next(fitting, profile)
+    for record in profile.also:
+        if (record.target, record.resolution) == (profile.target, size):
+            reference = {
+                "reference_latency_ms": profile.reference_latency_ms,
+                "reference_name": f"{profile.reference_name} at {profile.resolution} pixels",
+                "sizes": profile.sizes,
+            }
+            return record.model_copy(update=reference)
+    return profile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from pipeline.errors import TableError, UsageError
 from pipeline.latency.model import LatencyModel
 from pipeline.recipe.recipe import LimitsSection, Recipe
 from pipeline.records.candidates import Candidate, Limits
+from pipeline.records.input_sizes import InputSizes
 from pipeline.records.profile import ProfileRecord
 from pipeline.search.constraints import MACS, PARAMS, latency_key, std_key, violation
 from pipeline.search.cost_tables import CostTables
@@ -21,6 +23,9 @@ from pipeline.space.architecture_file import published, published_models
 from pipeline.space.cost import architecture_cost, operator_macs, operator_params
 from pipeline.space.encoding import Floats, Rows, SlotTable
 from pipeline.space.search_space import SearchSpace
+
+if TYPE_CHECKING:
+    from pipeline.training.hypernetwork.path_sampling import PathLimits
 
 
 def read_models(recipe: Recipe) -> dict[str, LatencyModel]:
@@ -36,7 +41,11 @@ def read_models(recipe: Recipe) -> dict[str, LatencyModel]:
 
 
 def read_problem(
-    recipe: Recipe, models: Mapping[str, LatencyModel], limits: Limits, num_classes: int
+    recipe: Recipe,
+    models: Mapping[str, LatencyModel],
+    limits: Limits,
+    sizes: Sequence[int],
+    num_classes: int,
 ) -> Problem:
     """The request of a recipe.
 
@@ -44,13 +53,13 @@ def read_problem(
         recipe: The recipe.
         models: The latency model of each of its targets.
         limits: In absolute units.
+        sizes: Input sizes in pixels.
         num_classes: Classes of the data.
 
     Raises:
         TableError: A table does not hold the space at an input size.
     """
     space = recipe.space.space()
-    sizes = recipe.train.sizes(recipe.space.resolution)
     sums = {
         size: {
             MACS: SlotTable.of(space, size, num_classes, operator_macs),
@@ -90,12 +99,15 @@ class _Uncertainty:
         return self.model.std_tangent(self.space, row, self.num_classes)
 
 
-def resolve_limits(section: LimitsSection, recipe: Recipe, profile: ProfileRecord | None) -> Limits:
+def resolve_limits(
+    section: LimitsSection, recipe: Recipe, sizes: InputSizes, profile: ProfileRecord | None
+) -> Limits:
     """Limits in absolute units: a multiple of the reference becomes milliseconds.
 
     Args:
         section: The limits as the recipe gives them.
-        recipe: Whose target and input size they are for.
+        recipe: Whose targets they are for.
+        sizes: All input sizes of the recipe; the reference takes images of the first.
         profile: What the profile stage measured; None where it has not run.
 
     Raises:
@@ -103,7 +115,7 @@ def resolve_limits(section: LimitsSection, recipe: Recipe, profile: ProfileRecor
     """
     latency_ms = dict(section.latencies_ms(recipe.target))
     for name, multiple in section.multiples(recipe.target).items():
-        latency_ms[name] = multiple * _reference_ms(name, recipe, profile)
+        latency_ms[name] = multiple * _reference_ms(name, recipe, sizes.resolutions[0], profile)
     return Limits(
         macs=section.macs,
         macs_min=section.macs_min,
@@ -113,20 +125,52 @@ def resolve_limits(section: LimitsSection, recipe: Recipe, profile: ProfileRecor
     )
 
 
-def _reference_ms(name: str, recipe: Recipe, profile: ProfileRecord | None) -> float:
+def _reference_ms(
+    name: str, recipe: Recipe, resolution: int, profile: ProfileRecord | None
+) -> float:
     for record in (profile, *profile.also) if profile else ():
-        if (record.target, record.resolution) == (name, recipe.space.resolution):
+        if (record.target, record.resolution) == (name, resolution):
             return record.reference_latency_ms
     raise UsageError(
-        f"limits.latency_of_cream_14 needs cream-14 measured on {name} at "
-        f"{recipe.space.resolution} pixels, which was not done here",
+        f"limits.latency_of_cream_14 needs cream-14 measured on {name} at {resolution} pixels, "
+        "which was not done here",
         hint=f"measure it: python run_pipeline.py profile --recipe {recipe.name}; or give "
         "limits.latency_ms",
     )
 
 
+def path_limits(
+    recipe: Recipe, model: LatencyModel, sizes: InputSizes, profile: ProfileRecord | None
+) -> PathLimits:
+    """What the hypernetwork's paths may cost: the limits but those of other targets.
+
+    Args:
+        recipe: The recipe.
+        model: The latency model of its target.
+        sizes: Its input sizes.
+        profile: What its profile stage measured; None where it has not run.
+
+    Raises:
+        UsageError: As `resolve_limits`.
+    """
+    from pipeline.training.hypernetwork.path_sampling import PathLimits
+
+    limits = resolve_limits(recipe.train_limits or recipe.limits, recipe, sizes, profile)
+
+    def predict_ms(space: SearchSpace, rows: Rows, num_classes: int) -> Floats:
+        return model.predict_batch(space, rows, num_classes)[0]
+
+    return PathLimits(
+        macs_min=limits.macs_min,
+        macs=limits.macs,
+        params=limits.params,
+        latency_ms=limits.latency_ms.get(recipe.target),
+        predict_ms=predict_ms,
+    )
+
+
 def published_candidates(problem: Problem, models: Mapping[str, LatencyModel]) -> list[Candidate]:
-    """The published Cream models at the space's first input size, as far as they are known.
+    """The published Cream models at the first input size, as far as they are known.
 
     Returns:
         Without accuracies; with latencies of the targets whose tables hold them.

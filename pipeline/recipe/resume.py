@@ -13,7 +13,7 @@ import datetime
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -96,6 +96,12 @@ class StageContext:
     def record_path(self, stage: str) -> Path:
         """Where another stage's record is."""
         return self.run / stage / RECORD
+
+    def tell_all(self, lines: Iterable[str]) -> None:
+        """Tells lines where somebody listens."""
+        for line in lines:
+            if self.tell:
+                self.tell(line)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ from pipeline.recipe.data import open_data, opening
 from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.request import (
     held_by,
+    path_limits,
     published_candidates,
     read_models,
     read_problem,
     resolve_limits,
 )
 from pipeline.recipe.resume import RECORD, StageContext
+from pipeline.recipe.sizes import left_out_words, remarks_on_sizes, sizes_of, untrainable
 from pipeline.records.candidates import Candidate
 from pipeline.records.profile import ProfileRecord
 from pipeline.records.search import SearchRecord
@@ -39,10 +41,9 @@ def run_search(context: StageContext) -> SearchRecord:
     recipe, data = context.recipe, open_data(context.recipe)
     models = read_models(recipe)
     profiled = read_record(context.record_path("profile"), ProfileRecord)
-    problem = read_problem(
-        recipe, models, resolve_limits(recipe.limits, recipe, profiled), data.num_classes
-    )
     trained = read_record(context.record_path("train"), TrainRecord)
+    limits = resolve_limits(recipe.limits, recipe, sizes_of(recipe, profiled, data), profiled)
+    problem = read_problem(recipe, models, limits, trained.resolutions, data.num_classes)
     checkpoint = context.run / "train" / trained.checkpoint
     scores = ScoreJournal(context.folder / "scores.jsonl")
     with open_scorer(
@@ -105,5 +106,14 @@ def explain_request(recipe: Recipe, run: Path) -> Explanation:
 
     path = run / "profile" / RECORD
     profiled = read_record(path, ProfileRecord) if path.exists() else None
-    limits = resolve_limits(recipe.limits, recipe, profiled)
-    return explain(read_problem(recipe, read_models(recipe), limits, open_data(recipe).num_classes))
+    data = open_data(recipe)
+    sizes = sizes_of(recipe, profiled, data)
+    limits = resolve_limits(recipe.limits, recipe, sizes, profiled)
+    models = read_models(recipe)
+    found = explain(read_problem(recipe, models, limits, sizes.resolutions, data.num_classes))
+    told = [*remarks_on_sizes(recipe, sizes)]
+    if told:
+        limits_of_paths = path_limits(recipe, models[recipe.target], sizes, profiled)
+        left_out = untrainable(recipe, sizes, limits_of_paths, data.num_classes)
+        told += left_out_words(left_out)
+    return found.model_copy(update={"sizes": tuple(told)})

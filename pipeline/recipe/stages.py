@@ -60,19 +60,24 @@ def _everything(recipe: Recipe) -> Mapping[str, Any]:
 
 
 def _for_profiling(recipe: Recipe) -> Mapping[str, Any]:
-    sections = {"space", "data", "target", "profile", "seed"}
-    sizes = recipe.train.sizes(recipe.space.resolution)
-    settings = recipe.model_dump(mode="json", include=sections)
-    return {**settings, "resolutions": sizes, "targets": recipe.targets}
+    settings = _with_sizes(recipe, "space", "data", "target", "profile", "seed")
+    return {**settings, "resolutions": recipe.space.sizes, "targets": recipe.targets}
 
 
 def _for_training(recipe: Recipe) -> Mapping[str, Any]:
-    sections = {"space", "data", "target", "train", "seed"}
+    settings = _with_sizes(recipe, "space", "data", "target", "train", "seed")
     limits = recipe.train_limits or recipe.limits
-    return {
-        **recipe.model_dump(mode="json", include=sections),
-        "limits": limits.model_dump(mode="json"),
-    }
+    return {**settings, "limits": limits.model_dump(mode="json")}
+
+
+def _with_sizes(recipe: Recipe, *sections: str) -> dict[str, Any]:
+    """Parts of a recipe with input sizes where recipes once had them: what was made then holds."""
+    settings = recipe.model_dump(mode="json", include=set(sections))
+    first, *others = recipe.space.sizes or (None,)
+    settings["space"]["resolution"] = first
+    if "train" in settings:
+        settings["train"]["resolutions"] = others
+    return settings
 
 
 def _for_searching(recipe: Recipe) -> Mapping[str, Any]:

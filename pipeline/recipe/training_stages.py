@@ -6,54 +6,45 @@ from pipeline.device.target import Target
 from pipeline.files.whole import read_record
 from pipeline.latency.model import LatencyModel
 from pipeline.recipe.data import open_data
-from pipeline.recipe.request import resolve_limits
+from pipeline.recipe.request import path_limits
 from pipeline.recipe.resume import StageContext
+from pipeline.recipe.sizes import left_out_words, sizes_of, untrainable
 from pipeline.records.profile import ProfileRecord
 from pipeline.records.retrain import RetrainRecord
 from pipeline.records.search import SearchRecord
 from pipeline.records.train import TrainRecord
 from pipeline.records.verify import VerifyRecord
-from pipeline.space.encoding import Floats, Rows
-from pipeline.space.search_space import SearchSpace
 from pipeline.training.settings import HYPERNETWORK
 
 
 def run_train(context: StageContext) -> TrainRecord:
     """Trains the hypernetwork of the space within the limits."""
     from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
-    from pipeline.training.hypernetwork.path_sampling import PathLimits
 
     recipe = context.recipe
-    model = LatencyModel.read(Target.parse(recipe.target), allow_foreign=recipe.allow_foreign)
-    limits = resolve_limits(
-        recipe.train_limits or recipe.limits,
+    profiled = read_record(context.record_path("profile"), ProfileRecord)
+    data = open_data(
         recipe,
-        read_record(context.record_path("profile"), ProfileRecord),
+        matching_images=recipe.train.matching_images,
+        progress=context.progress,
+        tell=context.tell,
     )
-
-    def predict_ms(space: SearchSpace, rows: Rows, num_classes: int) -> Floats:
-        return model.predict_batch(space, rows, num_classes)[0]
-
-    return train_hypernetwork(
+    sizes = sizes_of(recipe, profiled, data)
+    model = LatencyModel.read(Target.parse(recipe.target), allow_foreign=recipe.allow_foreign)
+    limits = path_limits(recipe, model, sizes, profiled)
+    left_out = untrainable(recipe, sizes, limits, data.num_classes)
+    context.tell_all(left_out_words(left_out))
+    first, *others = (size for size in sizes.resolutions if size not in left_out)
+    record = train_hypernetwork(
         recipe.space.space(),
-        open_data(
-            recipe,
-            matching_images=recipe.train.matching_images,
-            progress=context.progress,
-            tell=context.tell,
-        ),
-        recipe.train,
-        limits=PathLimits(
-            macs_min=limits.macs_min,
-            macs=limits.macs,
-            params=limits.params,
-            latency_ms=limits.latency_ms.get(recipe.target),
-            predict_ms=predict_ms,
-        ),
+        data.at(first),
+        recipe.train.model_copy(update={"resolutions": tuple(others)}),
+        limits=limits,
         folder=context.folder,
         seed=recipe.seed,
         progress=context.progress("training the hypernetwork"),
     )
+    return record.model_copy(update={"left_out": left_out})
 
 
 def run_retrain(context: StageContext) -> RetrainRecord:

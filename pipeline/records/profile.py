@@ -8,6 +8,7 @@ from pipeline.measure.protocol import TimingProtocol
 from pipeline.measure.statistics import LatencyStats
 from pipeline.measure.steadiness import Steadiness
 from pipeline.records.calibration import Calibration
+from pipeline.records.input_sizes import InputSizes
 
 
 class ProfileRecord(Record):
@@ -16,6 +17,7 @@ class ProfileRecord(Record):
     Attributes:
         set_aside: Where a table went that was there before and made under other conditions.
         also: Other input sizes and targets of the same run.
+        sizes: All input sizes of the run; None in records of before.
     """
 
     target: str
@@ -36,3 +38,4 @@ class ProfileRecord(Record):
     seconds: float
     environment: Environment
     also: tuple[ProfileRecord, ...] = ()
+    sizes: InputSizes | None = None

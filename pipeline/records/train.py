@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from pipeline.device.fingerprint import Environment
 from pipeline.files.record import Record
 from pipeline.records.dataset import DatasetRecord
@@ -43,8 +45,9 @@ class TrainRecord(Record):
     """The hypernetwork was trained.
 
     Attributes:
-        resolution: Input size of the search.
+        resolution: The first of the input sizes.
         resolutions: All input sizes it was trained at.
+        left_out: Input sizes of the recipe at which there were no paths to train, and why.
         board: Empty where the method has none.
         compute: Device and precision.
         processes: How many trained together.
@@ -55,6 +58,7 @@ class TrainRecord(Record):
     max_depth: int
     resolution: int
     resolutions: tuple[int, ...]
+    left_out: dict[int, str] = Field(default_factory=dict)
     num_classes: int
     params: int
     epochs: tuple[EpochRecord, ...]

@@ -36,6 +36,7 @@ class Explanation(Record):
         feasible: Whether there is one; this is proved, either way.
         nearest: Where there is none, the architecture with the smallest violation.
         message: The same in a sentence.
+        sizes: Where there are several input sizes, which they are and why, a line each.
     """
 
     space: str
@@ -47,3 +48,4 @@ class Explanation(Record):
     feasible: bool
     nearest: Candidate | None
     message: str
+    sizes: tuple[str, ...] = ()

@@ -84,7 +84,8 @@ class TrainSettings(FitSettings):
         growth_share: Share of the steps in which only the operators are trained that the others
             then grow from; 0: all are trained from the start.
         operator_prior: Weights of operators when paths are drawn; 1 where not named.
-        resolutions: Input sizes to train at besides that of the space.
+        resolutions: Input sizes to train at besides that of the data; recipes name all of them in
+            `space.resolution`.
         teaching: For `cream`, and the temperature for `sandwich` too.
         ema_decay: Of the moving average of the shared weights that is kept as the result; 0 keeps
             the weights themselves.
@@ -108,7 +109,7 @@ class TrainSettings(FitSettings):
         return matching.images if matching else 0
 
     def sizes(self, resolution: int) -> tuple[int, ...]:
-        """All input sizes, that of the space first.
+        """All input sizes, that of the data first.
 
         Raises:
             ArchitectureError: One is not a size the spaces are defined at.

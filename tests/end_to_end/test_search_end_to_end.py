@@ -19,7 +19,7 @@ RECIPE = f"""\
 schema_version: 1
 name: two
 data: {{dataset: digits}}
-space: {{name: cream, resolution: 32, max_depth: 1}}
+space: {{name: cream, resolution: [32, 64], max_depth: 1}}
 target: {CPU}
 limits:
   macs: 12e6
@@ -31,7 +31,6 @@ train:
   method: cream
   epochs: 3
   growth_share: 0.25
-  resolutions: [64]
   teaching: {{board_size: 4, matching: {{images: 64, probes: 4, every: 10}}}}
 score: {{images: 100, recalibration_images: 64}}
 search: {{population: 8, candidates: 24, surrogate_share: 0.5, per_target: true}}

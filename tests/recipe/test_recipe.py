@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError, PipelineError, StorageError, UnknownNameError, UsageError
-from pipeline.recipe.recipe import Recipe, read_recipe, recipe_names
+from pipeline.recipe.recipe import Recipe, read_recipe, recipe_names, save_recipe
 from pipeline.recipe.request import resolve_limits
 from pipeline.recipe.stages import stages
 from pipeline.records.candidates import Limits
+from pipeline.records.input_sizes import InputSizes
 from pipeline.records.profile import ProfileRecord
 from pipeline.training.settings import ScoreSettings
 from tests.report.made_up import inputs
@@ -85,6 +86,10 @@ def test_what_is_wrong_is_told_with_its_line(workdir: Path, added: str, words: l
     [
         ("{name: creme, resolution: 32}", "unknown search space 'creme'"),
         ("{name: cream, resolution: 100}", "32, 64, 96"),
+        ("{name: cream, resolution: [64, 100]}", "32, 64, 96"),
+        ("{name: cream, resolution: [64, 64]}", "several different ones"),
+        ("{name: cream, resolution: []}", "several different ones"),
+        ("{name: cream, resolution: 32 px}", "32, 64, 96"),
         ("{name: cream, resolution: 32, max_depth: 9}", "max_depth 9"),
     ],
 )
@@ -98,6 +103,36 @@ def test_a_space_that_is_not_there_is_told_with_its_line(
     assert words in caught.value.message
 
 
+def sized(space: str, train: str = "{epochs: 1}") -> Recipe:
+    text = SMALL.replace("{name: cream, resolution: 32}", space).replace("{epochs: 1}", train, 1)
+    Path("small.yaml").write_text(text)
+    return read_recipe("small.yaml")
+
+
+@pytest.mark.parametrize(
+    ("resolution", "sizes"), [("64", (64,)), ("[64]", (64,)), ("[96, 32]", (96, 32)), ("null", ())]
+)
+def test_input_sizes(workdir: Path, resolution: str, sizes: tuple[int, ...]) -> None:
+    recipe = sized(f"{{resolution: {resolution}}}")
+    assert recipe.space.sizes == sizes
+    save_recipe(recipe, Path("saved.yaml"))
+    assert read_recipe("saved.yaml") == recipe
+
+
+def test_sizes_where_recipes_once_had_them(workdir: Path) -> None:
+    now = sized("{resolution: [64, 32, 96]}")
+    assert sized("{resolution: 64}", "{epochs: 1, resolutions: [32, 64, 96]}") == now
+    for name in ("profile", "train"):
+        (stage,) = [stage for stage in stages() if stage.name == name]
+        assert stage.settings(now)["space"]["resolution"] == 64
+    assert stage.settings(now)["train"]["resolutions"] == [32, 96]
+
+
+def test_other_sizes_than_one_that_is_not_there(workdir: Path) -> None:
+    with pytest.raises(ConfigError, match=r"small\.yaml:5: train: .* name all input sizes"):
+        sized("{name: cream}", "{epochs: 1, resolutions: [32]}")
+
+
 @pytest.mark.parametrize(
     ("given", "error"), [("dmo", UnknownNameError), ("no/such.yaml", StorageError)]
 )
@@ -108,6 +143,7 @@ def test_a_recipe_that_is_not_there(workdir: Path, given: str, error: type[Pipel
 
 
 CPU, GPU = "host/x-fp32-b1", "orin/tensorrt-fp16-b1"
+AT_32 = InputSizes(resolutions=(32,))
 
 
 def a_recipe(limits: str) -> Recipe:
@@ -124,10 +160,10 @@ def measured(target: str, reference_ms: float) -> ProfileRecord:
 
 def test_limits_resolve_to_milliseconds(workdir: Path) -> None:
     recipe = a_recipe("{latency_of_cream_14: 2.0, confidence: 0.9}")
-    limits = resolve_limits(recipe.limits, recipe, measured(CPU, 1.5))
+    limits = resolve_limits(recipe.limits, recipe, AT_32, measured(CPU, 1.5))
     assert limits == Limits(latency_ms={CPU: 3.0}, confidence=0.9)
     recipe = a_recipe("{macs: 5}")
-    assert resolve_limits(recipe.limits, recipe, None) == Limits(macs=5, confidence=0.8)
+    assert resolve_limits(recipe.limits, recipe, AT_32, None) == Limits(macs=5, confidence=0.8)
 
 
 def test_limits_on_several_targets(workdir: Path) -> None:
@@ -135,7 +171,7 @@ def test_limits_on_several_targets(workdir: Path) -> None:
         f"{{latency_ms: {{{GPU}: 1.5}}, latency_of_cream_14: {{{CPU}: 2.0}}, macs: 3e8}}"
     )
     assert recipe.targets == (CPU, GPU)
-    limits = resolve_limits(recipe.limits, recipe, measured(CPU, 1.5))
+    limits = resolve_limits(recipe.limits, recipe, AT_32, measured(CPU, 1.5))
     assert limits.latency_ms == {CPU: 3.0, GPU: 1.5}
 
 
@@ -143,10 +179,10 @@ def test_a_multiple_follows_the_target_it_was_measured_on(workdir: Path) -> None
     recipe = a_recipe(f"{{latency_of_cream_14: {{{CPU}: 2.0, {GPU}: 3.0}}}}")
     profiled = measured(CPU, 1.5)
     with pytest.raises(UsageError, match=GPU) as caught:
-        resolve_limits(recipe.limits, recipe, profiled)
+        resolve_limits(recipe.limits, recipe, AT_32, profiled)
     assert "limits.latency_ms" in str(caught.value.hint)
     both = profiled.model_copy(update={"also": (measured(GPU, 0.5),)})
-    assert resolve_limits(recipe.limits, recipe, both).latency_ms == {CPU: 3.0, GPU: 1.5}
+    assert resolve_limits(recipe.limits, recipe, AT_32, both).latency_ms == {CPU: 3.0, GPU: 1.5}
 
 
 def test_the_number_of_workers_makes_no_other_search(workdir: Path) -> None:

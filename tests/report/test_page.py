@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from pipeline.records.candidates import Limits
+from pipeline.records.input_sizes import InputSizes
 from pipeline.report import ReportInputs, summarise
 from pipeline.report.inputs import STAGES
 from tests.report import made_up
@@ -261,6 +262,14 @@ def test_a_travelling_limit_says_where_its_milliseconds_come_from(inputs: Report
     recipe = {"name": "made-up", "limits": {"latency_of_cream_14": 1.36, "latency_ms": None}}
     page = page_of(inputs.model_copy(update={"recipe": recipe}), "figures")
     assert "1.36 × the 0.264 ms of cream-14" in words(page, "figures")
+
+
+def test_input_sizes_say_what_they_were_chosen_from(inputs: ReportInputs) -> None:
+    sizes = InputSizes(resolutions=(64, 96, 32), image_side=28, images=64)
+    trained = changed(inputs, "train", resolutions=(64, 32), left_out={96: "no path is so small"})
+    text = words(page_of(changed(trained, "profile", sizes=sizes), "accuracy"), "accuracy")
+    assert "64, 32 pixels; chosen from the images, whose shorter side is 28 pixels" in text
+    assert "96 left out, as no path is so small" in text
 
 
 def test_every_kind_of_limit(inputs: ReportInputs) -> None:

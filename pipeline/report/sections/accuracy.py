@@ -125,6 +125,15 @@ def _figures(inputs: ReportInputs) -> Iterator[Figure]:
         yield training_curves("Training of the hypernetwork", inputs.train.epochs)
 
 
+def _input_sizes(inputs: ReportInputs, train: TrainRecord) -> str:
+    words = [f"{', '.join(map(str, train.resolutions))} pixels"]
+    sizes = inputs.profile.sizes if inputs.profile else None
+    if sizes and len(sizes.resolutions) > 1:
+        words.append(sizes.origin)
+    words += [f"{size} left out, as {why}" for size, why in train.left_out.items()]
+    return "; ".join(words)
+
+
 def _training_facts(inputs: ReportInputs) -> Table:
     rows: list[tuple[str, str]] = []
     train, retrain = inputs.train, inputs.retrain
@@ -133,7 +142,7 @@ def _training_facts(inputs: ReportInputs) -> Table:
             ("hypernetwork: method", train.method),
             ("… space", f"{train.space}, up to {plural(train.max_depth, 'block')} a stage"),
             ("… parameters", count(train.params)),
-            ("… input sizes", f"{', '.join(map(str, train.resolutions))} pixels"),
+            ("… input sizes", _input_sizes(inputs, train)),
             ("… trained on", _where(train)),
             ("… training", _effort(train.epochs, train.seconds)),
         ]

@@ -106,7 +106,7 @@ class HypernetworkScorer:
                 raise ArchitectureError(
                     f"{architecture.short} takes images of {resolution} pixels; expected a size "
                     f"the hypernetwork was trained at: {', '.join(map(str, self._resolutions))}",
-                    hint=f"add {resolution} to train.resolutions, and train again",
+                    hint=f"add {resolution} to space.resolution, and train again",
                 )
 
     def _score(

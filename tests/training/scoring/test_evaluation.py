@@ -168,7 +168,7 @@ def test_a_size_it_was_not_trained_at_is_refused(
     asked = [small, small.model_copy(update={"resolution": 64})]
     with pytest.raises(ArchitectureError, match=f"images of 64 pixels.*{expected}") as caught:
         score.scores(asked, lambda *it: told.append(it))
-    assert caught.value.hint == "add 64 to train.resolutions, and train again"
+    assert caught.value.hint == "add 64 to space.resolution, and train again"
     assert told == []
 
 
