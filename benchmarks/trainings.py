@@ -30,6 +30,7 @@ class Training(Entry):
     """One network to train.
 
     Attributes:
+        dataset: Name of the images; of a folder, that of the folder.
         max_train: Training images; None for all.
     """
 
@@ -44,6 +45,7 @@ def trained(
     question: Training,
     scratch: Path,
     *,
+    data: Path | None = None,
     supernet: Supernet | None = None,
     scored: Sequence[Candidate] = (),
 ) -> RetrainRecord:
@@ -52,16 +54,20 @@ def trained(
     Args:
         question: The network, and how.
         scratch: Folder for what training leaves; it is gone afterwards.
+        data: Folder of the images, where they are in one.
         supernet: To start from or to be taught by.
         scored: What its paths reach.
     """
     network = question.architecture
-    data = open_dataset(
-        question.dataset, resolution=network.resolution, seed=0, max_train=question.max_train
+    images = open_dataset(
+        str(data) if data else question.dataset,
+        resolution=network.resolution,
+        seed=0,
+        max_train=question.max_train,
     )
     record = retrain(
         network,
-        data,
+        images,
         question.settings,
         supernet=supernet,
         scored=scored,

@@ -1,75 +1,84 @@
-"""The truth of the ranking study: networks of a space, each trained alone, with several seeds."""
+"""The truth of the ranking study: its networks, each trained alone, with several seeds."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Literal
+from unittest.mock import patch
 
-import numpy as np
+from torch import nn
 
 from benchmarks.jobs import Entry
-from benchmarks.trainings import SPACE, Training, trained
-from pipeline.images.randomness import seed_for
+from benchmarks.trainings import Training, trained
+from pipeline.network.network import Network, build_network
+from pipeline.network.operators import last_norms_of_residuals
 from pipeline.space.architecture import Architecture
-from pipeline.space.cost import architecture_cost
+from pipeline.training.retraining import retraining
+from pipeline.training.settings import RetrainSettings
 
-RESOLUTION = 32
-CLASSES = 10
 
-_DRAWS = 4000
+class AloneQuestion(Training):
+    """One network to train alone.
+
+    Attributes:
+        start: Of the residual blocks: as the identity, as the program starts them, or with scales
+            of one, as it did before.
+    """
+
+    start: Literal["identity", "ones"] = "identity"
 
 
 class AloneResult(Entry):
-    """What came out; percent are top-1 on images it was not trained on."""
+    """What came out; percent are top-1.
 
-    question: Training
-    search_validation_percent: float
+    Attributes:
+        test_percent: On images that nothing else looks at.
+        by_epoch_percent: On search-validation, after each epoch.
+        loss_by_epoch: On training images.
+    """
+
+    question: AloneQuestion
     test_percent: float
+    by_epoch_percent: tuple[float, ...]
+    loss_by_epoch: tuple[float, ...]
     seconds: float
 
-    @property
-    def percent(self) -> float:
-        """On both together: 5,000 and 10,000 images."""
-        return (self.search_validation_percent + 2 * self.test_percent) / 3
 
+def train_alone(question: AloneQuestion, scratch: Path, *, data: Path) -> AloneResult:
+    """Trains one network and evaluates it.
 
-def spread_over_macs(n: int, *, seed: int) -> list[Architecture]:
-    """Random networks at equal steps over the MACs that random networks of the space have.
-
-    Depths are drawn first, so that shallow networks are among them.
+    Args:
+        question: The network, and how.
+        scratch: Folder for what training leaves.
+        data: Folder of the images that the question names.
     """
-    random = np.random.default_rng(seed_for(seed, "ranking"))
-    drawn = {_drawn(random) for _ in range(_DRAWS)}
-    by_macs = sorted((architecture_cost(network).macs, network.short, network) for network in drawn)
-    costs = np.array([cost for cost, _, _ in by_macs])
-    chosen: dict[str, Architecture] = {}
-    later_first = -np.arange(len(costs))
-    for wanted in np.linspace(costs[0], costs[-1], n):
-        # Which of equals comes first must not be left to the CPU; the results kept have the later.
-        for index in np.lexsort((later_first, np.abs(costs - wanted))):
-            _, short, network = by_macs[index]
-            if short not in chosen:
-                chosen[short] = network
-                break
-    return list(chosen.values())
-
-
-def _drawn(random: np.random.Generator) -> Architecture:
-    stages = tuple(
-        tuple(
-            str(name)
-            for name in random.choice(SPACE.operators, random.integers(1, SPACE.max_depth + 1))
-        )
-        for _ in SPACE.stages
-    )
-    return Architecture(space=SPACE.name, resolution=RESOLUTION, num_classes=CLASSES, stages=stages)
-
-
-def train_alone(question: Training, scratch: Path) -> AloneResult:
-    """Trains one network and evaluates it."""
-    record = trained(question, scratch)
+    with nullcontext() if question.start == "identity" else _scales_of_one():
+        record = trained(question, scratch, data=data)
     return AloneResult(
         question=question,
-        search_validation_percent=record.accuracy_percent,
         test_percent=record.test_accuracy_percent,
+        by_epoch_percent=tuple(it.accuracy_percent or 0.0 for it in record.epochs),
+        loss_by_epoch=tuple(it.loss for it in record.epochs),
         seconds=record.seconds,
     )
+
+
+def truth_settings(epochs: int) -> RetrainSettings:
+    """How networks of the study are trained alone."""
+    return RetrainSettings(epochs=epochs, batch_size=64, learning_rate=3e-3)
+
+
+@contextmanager
+def _scales_of_one() -> Iterator[None]:
+    """Within it, networks are built as they were before they began as the identity."""
+
+    def built(architecture: Architecture, *, seed: int, dropout: float = 0.0) -> Network:
+        network = build_network(architecture, seed=seed, dropout=dropout)
+        for norm in last_norms_of_residuals(network):
+            nn.init.ones_(norm.weight)
+        return network
+
+    with patch.object(retraining, "build_network", built):
+        yield

@@ -21,7 +21,7 @@ from timm.models._efficientnet_blocks import (
     InvertedResidual,
     SqueezeExcite,
 )
-from timm.models._efficientnet_builder import efficientnet_init_weights
+from timm.models._efficientnet_builder import _init_weight_goog
 from timm.models.resnet import Bottleneck
 from torch import Tensor, nn
 
@@ -69,20 +69,31 @@ def initialise(module: nn.Module) -> None:
     al., 2017, "Accurate, Large Minibatch SGD", section 5.1). Torch's global random generator
     decides the rest; see `seeded`.
     """
-    efficientnet_init_weights(module)
-    for norm in _last_norms_of_residuals(module):
+    for name, part in module.named_modules():
+        if _has_weights(part):
+            _init_weight_goog(part, name)
+    for norm in last_norms_of_residuals(module):
         nn.init.zeros_(norm.weight)
 
 
-def _last_norms_of_residuals(module: nn.Module) -> Iterator[Any]:
-    """What the output of each residual branch is scaled by before it is added."""
+def last_norms_of_residuals(module: nn.Module) -> list[Any]:
+    """The batch norms that scale the output of each residual branch before it is added.
+
+    Those whose scales are parts of another module's (`pipeline.network.entangled`) are left out.
+    """
+    found = []
     for block in module.modules():
         if isinstance(block, Bottleneck) or (
             isinstance(block, InvertedResidual) and block.has_skip
         ):
-            yield block.bn3
+            found.append(block.bn3)
         elif isinstance(block, DepthwiseSeparableConv) and block.has_skip:
-            yield block.bn2
+            found.append(block.bn2)
+    return list(filter(_has_weights, found))
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return isinstance(getattr(module, "weight", None), Tensor)
 
 
 def imitate_training(module: nn.Module) -> None:
@@ -93,7 +104,7 @@ def imitate_training(module: nn.Module) -> None:
     trained ones have.
     """
     with torch.no_grad():
-        for norm in _last_norms_of_residuals(module):
+        for norm in last_norms_of_residuals(module):
             nn.init.ones_(norm.weight)
         for part in module.modules():
             bias = getattr(part, "bias", None)

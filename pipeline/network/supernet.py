@@ -1,7 +1,8 @@
 """The hypernetwork: all networks of a space in one module, with shared weights.
 
-Weights are shared per (stage, slot, operator): every network that has `mb4_3x3` as block 1 of
-stage 3 uses the same module there.
+Every network that has `mb4_3x3` as block 1 of stage 3 uses the same weights there. Other operators
+of that slot have weights of their own (`separate`, as in *Cream of the Crop*), or parts of the same
+ones (`entangled`, see `pipeline.network.entangled`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
 from pipeline.errors import ArchitectureError, CheckpointError, PipelineError
+from pipeline.network.entangled import EntangledSlot, PartOfOperator
 from pipeline.network.network import Network
 from pipeline.network.operators import build_operator, initialise, seeded
 from pipeline.network.weights import load_exactly, read_weights, write_weights
 from pipeline.space.architecture import Architecture
 from pipeline.space.search_space import RESOLUTIONS, SearchSpace, get_space
+
+Sharing = Literal["separate", "entangled"]
 
 _METADATA = "supernet"
 
@@ -33,15 +37,19 @@ class Supernet(nn.Module):
         space: The space, possibly narrowed.
         num_classes: Outputs of the classifier.
         seed: Of the initialisation.
+        sharing: Whether the operators of a slot share weights.
 
     Attributes:
-        blocks: `blocks.{stage + 1}.{slot}.{operator}`; `blocks.0.0` is the separable block.
+        blocks: `blocks.{stage + 1}.{slot}[operator]`; `blocks.0.0` is the separable block.
     """
 
-    def __init__(self, space: SearchSpace, num_classes: int, *, seed: int) -> None:
+    def __init__(
+        self, space: SearchSpace, num_classes: int, *, seed: int, sharing: Sharing = "separate"
+    ) -> None:
         super().__init__()
         self.space = space
         self.num_classes = num_classes
+        self.sharing: Sharing = sharing
         with seeded(seed):
             self._build(RESOLUTIONS[0])
             initialise(self)
@@ -57,13 +65,13 @@ class Supernet(nn.Module):
         self.blocks = nn.ModuleList([separable, *stages])
         self.tail = build_operator(space.tail_spec(resolution, self.num_classes))
 
-    def _slot(self, stage: int, slot: int, resolution: int) -> nn.ModuleDict:
-        return nn.ModuleDict(
-            {
-                name: build_operator(self.space.block(stage, slot, name, resolution))
-                for name in self.space.operators
-            }
-        )
+    def _slot(self, stage: int, slot: int, resolution: int) -> nn.Module:
+        specs = {
+            name: self.space.block(stage, slot, name, resolution) for name in self.space.operators
+        }
+        if self.sharing == "entangled":
+            return EntangledSlot(specs)
+        return nn.ModuleDict({name: build_operator(spec) for name, spec in specs.items()})
 
     def operators(self) -> list[nn.Module]:
         """All modules that paths are made of, stem and tail included."""
@@ -85,6 +93,21 @@ class Supernet(nn.Module):
             for slot, name in enumerate(names)
         ]
         return [self.conv_stem, blocks[0][0], *chosen, self.tail]
+
+    def parameters_of(self, architecture: Architecture) -> list[nn.Parameter]:
+        """What a step that trains one network moves; each parameter once.
+
+        Raises:
+            ArchitectureError: The architecture is not one of this supernet's.
+        """
+        found = (
+            parameter
+            for module in self.path(architecture)
+            for parameter in (
+                module.shared() if isinstance(module, PartOfOperator) else module.parameters()
+            )
+        )
+        return list(dict.fromkeys(found))
 
     def forward(self, x: Tensor, architecture: Architecture) -> Tensor:
         """Classifies images with one of the networks.
@@ -131,7 +154,10 @@ class Supernet(nn.Module):
         Raises:
             ArchitectureError: The architecture is not one of this supernet's.
         """
-        modules = [copy.deepcopy(module) for module in self.path(architecture)]
+        modules = [
+            module.alone() if isinstance(module, PartOfOperator) else copy.deepcopy(module)
+            for module in self.path(architecture)
+        ]
         network = Network(architecture, dropout=dropout, operators=modules)
         return network.train(self.training)
 
@@ -179,6 +205,7 @@ def save_supernet(supernet: Supernet, path: Path) -> None:
         "max_depth": space.max_depth,
         "operators": space.operators,
         "num_classes": supernet.num_classes,
+        "sharing": supernet.sharing,
     }
     write_weights(path, supernet, {_METADATA: json.dumps(description)})
 
@@ -204,6 +231,8 @@ def _described(description: str | None, path: Path) -> Supernet:
         space = get_space(read["space"]).narrowed(
             max_depth=read["max_depth"], operators=read["operators"]
         )
-        return Supernet(space, int(read["num_classes"]), seed=0)
+        # Those of earlier versions do not say it.
+        sharing = read.get("sharing", "separate")
+        return Supernet(space, int(read["num_classes"]), seed=0, sharing=sharing)
     except (ValueError, KeyError, TypeError, PipelineError) as error:
         raise CheckpointError(f"{path}: its description does not read: {error}") from None

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pipeline.space.search_space import check_resolution
 
 Method = Literal["single-path", "cream", "sandwich"]
+Sharing = Literal["separate", "entangled"]
 RetrainMethod = Literal["short", "paper"]
 # Those of timm that keep all their state by parameter, as tensors: a checkpoint holds no other.
 Optimizer = Literal["adamw", "lion", "nadamw", "rmsproptf", "sgd"]
@@ -79,8 +80,10 @@ class TrainSettings(FitSettings):
 
     Attributes:
         method: `single-path`: each step trains one random path. `cream`: the paper's, a prioritized
-            path teaches it. `sandwich`: the largest, the smallest and a random path, taught by
+            path teaches it. `sandwich`: the largest, the smallest and two random paths, taught by
             the largest.
+        sharing: `entangled`: the operators of a slot share weights. `separate`: each has its own,
+            as in the paper.
         growth_share: Share of the steps in which only the operators are trained that the others
             then grow from; 0: all are trained from the start.
         operator_prior: Weights of operators when paths are drawn; 1 where not named.
@@ -94,6 +97,7 @@ class TrainSettings(FitSettings):
     """
 
     method: Method = "single-path"
+    sharing: Sharing = "entangled"
     growth_share: float = Field(default=0.4, ge=0, lt=1)
     operator_prior: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     resolutions: tuple[int, ...] = ()

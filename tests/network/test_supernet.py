@@ -8,11 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from torch import nn
 
 from pipeline.errors import ArchitectureError, CheckpointError, StorageError
 from pipeline.network.network import Network
 from pipeline.network.operators import imitate_training, seeded
-from pipeline.network.supernet import Supernet, load_supernet, save_supernet
+from pipeline.network.supernet import Sharing, Supernet, load_supernet, save_supernet
 from pipeline.space.architecture import Architecture
 from pipeline.space.search_space import get_space
 
@@ -34,10 +35,10 @@ def architectures(draw: st.DrawFn) -> Architecture:
     return architecture(*stages, resolution=draw(st.sampled_from((32, 64))))
 
 
-@pytest.fixture(scope="module")
-def supernet() -> Supernet:
+@pytest.fixture(scope="module", params=["separate", "entangled"])
+def supernet(request: pytest.FixtureRequest) -> Supernet:
     """As after some training: batch-norm statistics are not those of the start."""
-    supernet = Supernet(SPACE, CLASSES, seed=0)
+    supernet = Supernet(SPACE, CLASSES, seed=0, sharing=request.param)
     with seeded(1):
         imitate_training(supernet)
     return supernet.eval()
@@ -69,7 +70,8 @@ def test_a_path_holds_one_module_an_operator(
     assert len(set(map(id, path))) == len(path)
 
 
-def test_weights_are_shared_by_stage_slot_and_operator(supernet: Supernet) -> None:
+def test_weights_are_shared_by_stage_slot_and_operator() -> None:
+    supernet = Supernet(SPACE, CLASSES, seed=0)
     first = supernet.path(architecture(("mb4_3x3", "mb6_5x5"), ("res_3x3",)))
     second = supernet.path(architecture(("res_3x3", "mb6_5x5"), ("res_3x3",)))
     assert [a is b for a, b in zip(first, second, strict=True)][:5] == [
@@ -86,12 +88,15 @@ def test_weights_are_shared_by_stage_slot_and_operator(supernet: Supernet) -> No
     ]
 
 
-def test_only_the_path_gets_gradients() -> None:
-    supernet = Supernet(SPACE, CLASSES, seed=0)
+@pytest.mark.parametrize("sharing", ["separate", "entangled"])
+def test_only_the_path_gets_gradients(sharing: Sharing) -> None:
+    supernet = Supernet(SPACE, CLASSES, seed=0, sharing=sharing)
     chosen = architecture(("mb4_3x3", "res_3x3"))
     supernet(images(), chosen).sum().backward()
     touched = {id(p) for p in supernet.parameters() if p.grad is not None}
-    assert touched == {id(p) for module in supernet.path(chosen) for p in module.parameters()}
+    expected = supernet.parameters_of(chosen)
+    assert touched == set(map(id, expected))
+    assert len(touched) == len(expected) < len(list(supernet.parameters()))
 
 
 def test_a_subnet_is_a_copy_in_the_supernets_mode(supernet: Supernet) -> None:
@@ -99,8 +104,8 @@ def test_a_subnet_is_a_copy_in_the_supernets_mode(supernet: Supernet) -> None:
     subnet = supernet.subnet(chosen, dropout=0.3)
     assert not subnet.training
     assert subnet.dropout.p == 0.3
-    block = supernet.get_submodule("blocks.1.0.mb6_5x5")
-    assert torch.equal(subnet.blocks[1][0].bn2.running_mean, block.bn2.running_mean)
+    norm = next(m for m in supernet.path(chosen)[2].modules() if isinstance(m, nn.BatchNorm2d))
+    assert torch.equal(subnet.blocks[1][0].bn1.running_mean, norm.running_mean)
     before = supernet(images(), chosen)
     with torch.no_grad():
         for tensor in subnet.state_dict().values():
@@ -137,7 +142,7 @@ def test_a_saved_supernet_loads_bit_for_bit(supernet: Supernet, tmp_path: Path) 
     save_supernet(supernet, path)
     loaded = load_supernet(path).eval()
     assert loaded.space == supernet.space
-    assert loaded.num_classes == CLASSES
+    assert (loaded.num_classes, loaded.sharing) == (CLASSES, supernet.sharing)
     assert list(loaded.state_dict()) == list(supernet.state_dict())
     pairs = zip(loaded.state_dict().values(), supernet.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)

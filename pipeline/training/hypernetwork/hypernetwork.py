@@ -155,7 +155,12 @@ class _HypernetworkTraining:
         return self._record(supernet, learner, done)
 
     def _supernet(self) -> Supernet:
-        supernet = Supernet(self.space, self.data.num_classes, seed=self.context.seed)
+        supernet = Supernet(
+            self.space,
+            self.data.num_classes,
+            seed=self.context.seed,
+            sharing=self.settings.sharing,
+        )
         self.context.place(supernet, sync_batch_norm=self.settings.sync_batch_norm)
         keep_statistics(supernet, keep=False)
         if self.settings.compile:

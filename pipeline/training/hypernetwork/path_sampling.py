@@ -1,9 +1,11 @@
-"""Paths of the hypernetwork drawn at random: every network within the limits is equally likely.
+"""Paths of the hypernetwork drawn at random, among the networks within the limits.
 
-A depth drawn for each stage and then operators would give the few shallow networks as often as the
-many deep ones, and would hardly ever hit narrow limits. So paths are drawn from counts of the
-networks within one limit, the one that leaves the fewest (see `pipeline.space.path_counts`), and
-those that miss another are drawn again.
+Without limits each depth of a stage is equally likely, and so is each operator of a slot. Were all
+networks equally likely, five of six stages would be as deep as they can be, and shallow networks
+would hardly be trained. Limits leave these odds as they are among the networks that meet them.
+Drawing depths and operators until all limits are met would hardly ever hit narrow ones. So paths
+are drawn from weighted counts of the networks within one limit, the one that leaves the fewest (see
+`pipeline.space.path_counts`), and those that miss another are drawn again.
 """
 
 from __future__ import annotations
@@ -106,8 +108,8 @@ class PathLimits:
 class PathSampler:
     """Draws single paths, each network within the limits with a probability like its weight.
 
-    The weight of a network is the product of its operators': with no prior all networks are
-    equally likely, and weights above 1 favour deep networks, weights below 1 shallow ones.
+    The weight of a network is the product of its operators', each as a share of all operators'
+    weights: so those of one depth weigh as much together as those of another.
 
     Attributes:
         space: The space, possibly narrowed.
@@ -199,9 +201,10 @@ class PathSampler:
 
     @property
     def _weights(self) -> tuple[float, ...]:
-        """Of the operators of `_drawn_space`."""
+        """Of the operators of `_drawn_space`; their sum is 1."""
         weights = dict(self.operator_prior)
-        return tuple(weights.get(name, 1.0) for name in self._drawn_space.operators)
+        found = [weights.get(name, 1.0) for name in self._drawn_space.operators]
+        return tuple(weight / sum(found) for weight in found)
 
     @property
     def _drawn_space(self) -> SearchSpace:

@@ -1,7 +1,8 @@
 """Sandwich sampling: the largest path learns from the labels, and others from it.
 
-The rule of slimmable networks and BigNAS (Yu et al. 2019 and 2020), with the largest and the
-smallest path within the limits and one random path a step.
+The rule of slimmable networks and its in-place distillation (Yu and Huang, ICCV 2019; Yu et al.,
+ECCV 2020, "BigNAS", section 3.1): the largest and the smallest path within the limits and two
+random ones a step.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from pipeline.training.distillation import distillation_loss, label_loss
 from pipeline.training.hypernetwork.single_path import SinglePath
 from pipeline.training.learner import TrainingStep
 
+_RANDOM = 2
+
 
 @dataclass
 class Sandwich(SinglePath):
-    """Trains three paths a step on the same images; see `SinglePath`.
+    """Trains four paths a step on the same images; see `SinglePath`.
 
     Attributes:
         temperature: Of the distillation loss.
@@ -27,8 +30,10 @@ class Sandwich(SinglePath):
 
     def _learn(self, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:
         resolution = self.paths.resolution_at(step.at)
-        smallest, largest = self.paths.sampler_at(step.at).extremes(resolution)
-        others = dict.fromkeys((smallest, self.paths.path_at(step.at)))
+        sampler = self.paths.sampler_at(step.at)
+        smallest, largest = sampler.extremes(resolution)
+        random = (sampler.path(_RANDOM * step.at + i, resolution) for i in range(_RANDOM))
+        others = dict.fromkeys((smallest, *random))
         others.pop(largest, None)
         share = 1 / (1 + len(others))
         with self.compute.forward():
