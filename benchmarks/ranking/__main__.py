@@ -1,24 +1,30 @@
 """How well a hypernetwork ranks networks: shared weights against training each alone.
 
-    python -m benchmarks.ranking --check
+    python -m benchmarks.ranking --data FOLDER --check
 
-Random networks that span the MACs of the space are trained alone, with two seeds each; the mean is
-the truth, and how well one seed ranks by the other is the most that can be expected. Then the
-hypernetwork is trained by each method, with several seeds, and scores the same networks. Kendall's
-tau and Spearman's rho come with bootstrap intervals over networks; methods are compared with
-single-path training on the same resampled networks. Everything is kept as it is made, in
-`runs/ranking`: a study that was stopped goes on.
+Networks in windows of equal latency, at two input sizes (see `benchmarks.ranking.design`), are
+trained alone, with two seeds each: the mean on test is the truth. Then hypernetworks are trained by
+each method, at both sizes at once, for about as many core-seconds, and score the same networks by
+log-loss on search-validation, which nothing else looks at. Methods, "more MACs first" and "deeper
+first" are compared over all pairs of networks, within an input size, at equal MACs and inside
+windows of latency; beside them stands what a perfect predictor would reach against a truth that is
+as uncertain as this one. Everything is kept as it is made, in `runs/ranking`: a study that was
+stopped goes on. `--data` is not needed where everything is kept already.
 """
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from benchmarks.command import chosen_methods, judge, run, tell
 from benchmarks.jobs import answered
+from benchmarks.ranking.design import Design, read_design
 from benchmarks.ranking.methods import (
     KNOWN,
     METHODS,
@@ -28,153 +34,234 @@ from benchmarks.ranking.methods import (
     settings_of,
     train_and_score,
 )
-from benchmarks.ranking.statistics import Agreement, agreement, compared, seeds_agreement
-from benchmarks.ranking.truth import RESOLUTION, AloneResult, spread_over_macs, train_alone
-from benchmarks.trainings import SPACE, Training
+from benchmarks.ranking.statistics import (
+    Agreement,
+    Difference,
+    Pairs,
+    Values,
+    agreement,
+    compared,
+    pairs_where,
+    regret,
+    reliability,
+)
+from benchmarks.ranking.truth import AloneQuestion, AloneResult, train_alone, truth_settings
 from pipeline.cli.console import progress_bars
-from pipeline.space.cost import architecture_cost
-from pipeline.training.settings import RetrainSettings
+from pipeline.errors import UsageError
 
-DATASET = "fashion-mnist"
-# A fixed design: any first part of it spans the MACs, so fewer networks are the same ones.
-DESIGN, STRIDE = 36, 25
-BASELINE = "single-path"
+CLASSES = 10
+DATASET = "imagewoof2-112"
+FLOOR_TAU = 0.5
+BASELINE = "more MACs first"
+_EQUAL_MACS = 0.1
+"""Relative difference up to which MACs count as equal."""
 
 
 def main(
-    networks: Annotated[int, typer.Option(min=8, max=DESIGN)] = 30,
+    data: Annotated[
+        Path, typer.Option(help="Folder of images of ten classes, with train/ and val/.")
+    ] = Path(DATASET),
     seeds: Annotated[int, typer.Option(min=2, help="Of each network alone.")] = 2,
-    hypernetworks: Annotated[int, typer.Option(min=1, help="Seeds of each method.")] = 2,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each network alone.")] = 6,
+    hypernetworks: Annotated[int, typer.Option(min=1, help="Seeds of each method.")] = 1,
     methods: Annotated[
         str, typer.Option(help=f"Joined by semicolons; also: {'; '.join(VARIATIONS)}.")
     ] = ";".join(METHODS),
-    max_train: Annotated[int, typer.Option(min=1, help="Training images.")] = 15_000,
-    alone_epochs: Annotated[int, typer.Option(min=1)] = 6,
-    paths_an_image: Annotated[int, typer.Option(min=1, help="Of each hypernetwork.")] = 12,
+    paths_an_image: Annotated[
+        float, typer.Option(min=1, help="Of a single-path hypernetwork; others cost the same.")
+    ] = 12,
     folder: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("runs/ranking"),
     plots: Annotated[
         Path | None, typer.Option(help="Folder for the pictures of docs/ranking.md.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
     check: Annotated[
-        bool, typer.Option(help="Exit 1 if the default method is beaten beyond chance.")
+        bool,
+        typer.Option(
+            help=f"Exit 1 unless the best method's tau is at least {FLOOR_TAU} and above that of "
+            f"{BASELINE} beyond chance."
+        ),
     ] = False,
 ) -> None:
-    """Prints each method's rank correlation with the truth."""
+    """Prints how well each method ranks networks, over which pairs, and what its choices cost."""
     names = chosen_methods(methods, KNOWN)
-    design = spread_over_macs(DESIGN, seed=0)
-    in_order = tuple(design[index * STRIDE % DESIGN] for index in range(DESIGN))
     folder.mkdir(parents=True, exist_ok=True)
+    design = read_design(folder / "design.json", CLASSES)
     alone = [
-        Training(
+        AloneQuestion(
             architecture=network,
-            dataset=DATASET,
-            max_train=max_train,
-            settings=RetrainSettings(epochs=alone_epochs),
+            dataset=data.name,
+            max_train=None,
+            settings=truth_settings(epochs),
             seed=seed,
         )
-        for network in in_order[:networks]
         for seed in range(seeds)
+        for network in design.architectures
     ]
     trained = [
         Hypernetwork(
             settings=settings_of(name, paths_an_image),
-            dataset=DATASET,
-            max_train=max_train,
+            dataset=data.name,
             seed=seed,
-            networks=in_order,
+            networks=design.architectures,
         )
         for name in names
         for seed in range(hypernetworks)
     ]
     with progress_bars() as progress:
         truth = answered(
-            alone, train_alone, AloneResult, folder / "alone.jsonl", progress("trained alone")
+            alone,
+            partial(train_alone, data=data),
+            AloneResult,
+            folder / "alone.jsonl",
+            progress("trained alone"),
         )
         scored = answered(
             trained,
-            train_and_score,
+            partial(train_and_score, data=data),
             HypernetworkResult,
             folder / "hypernetworks.jsonl",
             progress("hypernetworks"),
         )
-    by_seed = [[a.percent for a in truth if a.question.seed == seed] for seed in range(seeds)]
     runs = {
         name: scored[place * hypernetworks : (place + 1) * hypernetworks]
         for place, name in enumerate(names)
     }
-    macs = [architecture_cost(network).macs for network in in_order[:networks]]
-    told = {
-        "space": SPACE.name,
-        "max_depth": SPACE.max_depth,
-        "resolution": RESOLUTION,
-        "dataset": DATASET,
-        "max_train": max_train,
-        "networks": [network.short for network in in_order[:networks]],
-        "macs": macs,
-        "alone_percent": by_seed,
-        "alone_seconds": sum(answer.seconds for answer in truth),
-        "ceiling": seeds_agreement(by_seed),
-        "fewer_macs": agreement(by_seed, [[-cost for cost in macs]]),
-        "methods": {name: _judged(by_seed, of, runs.get(BASELINE)) for name, of in runs.items()},
-    }
+    told = _told(design, truth, runs, seeds)
     if plots:
         from benchmarks.ranking.plots import draw
 
         draw(told, plots)
     tell(told, _lines, as_json=as_json)
-    judge(_better(told), check=check)
+    judge(_missed(told), check=check)
 
 
-def _judged(
-    truth: list[list[float]],
-    runs: list[HypernetworkResult],
-    baseline: list[HypernetworkResult] | None,
+@dataclass(frozen=True)
+class _Studied:
+    """What statistics are taken of.
+
+    Attributes:
+        truth: Percent on test, by seed and network.
+        scores: By name, by run and network, larger is better.
+        pairs: By name.
+    """
+
+    design: Design
+    truth: Values
+    scores: dict[str, Values]
+    pairs: dict[str, Pairs]
+
+
+def _told(
+    design: Design,
+    truth: list[AloneResult],
+    runs: dict[str, list[HypernetworkResult]],
+    seeds: int,
 ) -> dict[str, Any]:
-    networks = len(truth[0])
-
-    def percents(of: list[HypernetworkResult]) -> list[list[float]]:
-        return [list(run.percent[:networks]) for run in of]
-
+    networks = design.networks
+    n = len(networks)
+    macs = np.array([it.macs for it in networks], dtype=float)
+    size = [it.architecture.resolution for it in networks]
+    studied = _Studied(
+        design,
+        np.array([it.test_percent for it in truth]).reshape(seeds, n),
+        {
+            **{name: -np.array([it.log_loss for it in of]) for name, of in runs.items()},
+            BASELINE: macs[None],
+            "deeper first": np.array([[float(it.architecture.depth) for it in networks]]),
+        },
+        {
+            "all": pairs_where(lambda i, j: True, n),
+            "same input size": pairs_where(lambda i, j: size[i] == size[j], n),
+            "equal MACs": pairs_where(
+                lambda i, j: abs(macs[i] - macs[j]) <= _EQUAL_MACS * min(macs[i], macs[j]), n
+            ),
+            "equal latency": pairs_where(lambda i, j: networks[i].window == networks[j].window, n),
+        },
+    )
+    groups = {
+        "all": [0] * n,
+        "same input size": size,
+        "equal latency": [it.window for it in networks],
+    }
+    by_epoch = np.array([it.by_epoch_percent for it in truth])
     return {
-        "agreement": agreement(truth, percents(runs)),
-        "against_single_path": None
-        if baseline is None or baseline is runs
-        else compared(truth, percents(runs), percents(baseline)),
-        "hypernetwork_percent": percents(runs),
-        "training_seconds": [run.seconds for run in runs],
+        "dataset": truth[0].question.dataset,
+        "networks": [it.model_dump(mode="json") for it in networks],
+        "alone_percent": studied.truth.tolist(),
+        "alone_core_seconds": sum(it.seconds for it in truth),
+        "last_epoch_gain_percent": float((by_epoch[:, -1] - by_epoch[:, -2]).mean()),
+        "reliability": {
+            name: asdict(reliability(studied.truth, of)) for name, of in groups.items()
+        },
+        "methods": {name: _judged(studied, name, runs.get(name, [])) for name in studied.scores},
+        "regret": {
+            name: asdict(found)
+            for name, found in regret(
+                studied.truth, studied.scores, [it.window for it in networks]
+            ).items()
+        },
+    }
+
+
+def _judged(studied: _Studied, name: str, runs: list[HypernetworkResult]) -> dict[str, Any]:
+    truth, scores, pairs = studied.truth, studied.scores, studied.pairs
+    return {
+        "tau": {of: agreement(truth, scores[name], some) for of, some in pairs.items()},
+        "against_more_macs": None
+        if name == BASELINE
+        else compared(truth, scores[name], scores[BASELINE], pairs["all"]),
+        "scores": scores[name].tolist(),
+        "core_seconds": [it.seconds for it in runs],
     }
 
 
 def _lines(told: dict[str, Any]) -> list[str]:
-    def line(name: str, found: Agreement) -> str:
-        low, high = found.tau_interval
-        rho_low, rho_high = found.spearman_interval
-        return (
-            f"{name:28s} tau {found.tau:6.3f} [{low:6.3f}, {high:6.3f}]   "
-            f"rho {found.spearman:6.3f} [{rho_low:6.3f}, {rho_high:6.3f}]"
+    out = [
+        f"{len(told['networks'])} networks of {told['dataset']}, {len(told['alone_percent'])} "
+        f"seeds; 95 % intervals over networks; the last epoch gained "
+        f"{told['last_epoch_gain_percent']:.2f} points"
+    ]
+    for of, found in told["reliability"].items():
+        out.append(
+            f"truth, {of}: networks {found['signal_std']:.2f} points, seeds "
+            f"{found['seed_std']:.2f}; reliability {found['reliability']:.2f}, a perfect "
+            f"predictor's tau {found['ceiling_tau']:.2f}"
         )
-
-    out = [f"{len(told['networks'])} networks, 95 % intervals over networks"]
-    out.append(line("one seed alone by the other", told["ceiling"]))
-    out.append(line("fewer MACs first", told["fewer_macs"]))
-    for name, found in told["methods"].items():
-        out.append(line(name, found["agreement"]))
-        if difference := found["against_single_path"]:
-            low, high = difference.interval
-            out.append(
-                f"{'':28s} against {BASELINE}: {difference.tau:+.3f} [{low:+.3f}, {high:+.3f}]"
+    for name, method in told["methods"].items():
+        taus: dict[str, Agreement] = method["tau"]
+        out.append(
+            f"{name:34s}"
+            + "   ".join(
+                f"{of} {found.tau:.2f} [{found.interval[0]:.2f}, {found.interval[1]:.2f}]"
+                for of, found in taus.items()
             )
+        )
+        against: Difference | None = method["against_more_macs"]
+        if against:
+            low, high = against.interval
+            out.append(f"{'':34s}against {BASELINE}: {against.tau:+.2f} [{low:+.2f}, {high:+.2f}]")
+    for name, found in told["regret"].items():
+        low, high = found["interval"]
+        out.append(f"regret, {name:28s}{found['percent']:.2f} points [{low:.2f}, {high:.2f}]")
     return out
 
 
-def _better(told: dict[str, Any]) -> list[str]:
-    return [
-        f"{name}: tau is better than that of {BASELINE}, the default, by {difference.tau:.3f}, "
-        f"95 % interval {difference.interval[0]:.3f} to {difference.interval[1]:.3f}"
-        for name, found in told["methods"].items()
-        if (difference := found["against_single_path"]) and difference.interval[0] > 0
-    ]
+def _missed(told: dict[str, Any]) -> list[str]:
+    trained = {name: it for name, it in told["methods"].items() if it["core_seconds"]}
+    if not trained:
+        raise UsageError("no hypernetwork was trained, so nothing can be checked")
+    best = max(trained, key=lambda name: trained[name]["tau"]["all"].tau)
+    tau, against = trained[best]["tau"]["all"].tau, trained[best]["against_more_macs"]
+    missed = []
+    if tau < FLOOR_TAU:
+        missed.append(f"{best} ranks best, with tau {tau:.2f}; floor {FLOOR_TAU}")
+    if against.interval[0] <= 0:
+        missed.append(
+            f"{best} is not above {BASELINE} beyond chance: {against.tau:+.2f}, 95 % interval "
+            f"{against.interval[0]:+.2f} to {against.interval[1]:+.2f}"
+        )
+    return missed
 
 
 if __name__ == "__main__":

@@ -7,82 +7,95 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.jobs import Entry
-from benchmarks.ranking.truth import RESOLUTION
-from benchmarks.trainings import SPACE, trained_hypernetwork
+from benchmarks.ranking.design import SIZES
+from benchmarks.trainings import trained_hypernetwork
 from pipeline.images.datasets import open_dataset
 from pipeline.space.architecture import Architecture
 from pipeline.training.hypernetwork.path_sampling import PathLimits
 from pipeline.training.settings import TrainSettings
 
-# A sandwich trains three paths with every image: it sees a third of the images for the same work.
-_PATHS_A_STEP = {"sandwich": 3}
-# All depths of a stage equally likely, instead of all networks.
-_EVEN_DEPTHS = {name: 1 / len(SPACE.operators) for name in SPACE.operators}
+# What a step costs beside a single path's, so that all methods take about as many core-seconds.
+_COST = {"single-path": 1.0, "cream": 1.4, "sandwich": 4.0}
 
 # The methods compared, then what was tried besides.
 METHODS: dict[str, dict[str, Any]] = {
-    "single-path": {"method": "single-path"},
-    "cream": {"method": "cream"},
-    "sandwich": {"method": "sandwich"},
+    "separate": {"method": "single-path", "sharing": "separate"},
+    "cream": {"method": "cream", "sharing": "separate"},
+    "entangled": {"method": "single-path", "sharing": "entangled"},
+    "entangled, in-place distillation": {"method": "sandwich", "sharing": "entangled"},
 }
 VARIATIONS: dict[str, dict[str, Any]] = {
-    "single-path, no growth": {"method": "single-path", "growth_share": 0.0},
-    "single-path, even depths": {"method": "single-path", "operator_prior": _EVEN_DEPTHS},
-    "single-path, averaged": {"method": "single-path", "ema_decay": 0.95},
-    "cream, even depths": {"method": "cream", "operator_prior": _EVEN_DEPTHS},
-    "cream, no matching": {"method": "cream", "teaching": {"matching": None}},
-    "cream, temperature 4": {"method": "cream", "teaching": {"temperature": 4.0}},
-    "cream, board of 3": {"method": "cream", "teaching": {"board_size": 3}},
-    "cream, late board": {"method": "cream", "teaching": {"start_share": 0.7}},
-    "cream, matching every 20": {"method": "cream", "teaching": {"matching": {"every": 20}}},
-    "sandwich, even depths": {"method": "sandwich", "operator_prior": _EVEN_DEPTHS},
+    "cream, entangled": {"method": "cream", "sharing": "entangled"},
+    "separate, in-place distillation": {"method": "sandwich", "sharing": "separate"},
 }
 KNOWN = {**METHODS, **VARIATIONS}
 
 
 class Hypernetwork(Entry):
-    """One hypernetwork to train, and the networks it scores."""
+    """One hypernetwork to train, and the networks it scores.
+
+    Attributes:
+        dataset: Name of the folder of images.
+    """
 
     settings: TrainSettings
     dataset: str
-    max_train: int
     seed: int
     networks: tuple[Architecture, ...]
 
 
 class HypernetworkResult(Entry):
-    """What one hypernetwork says.
+    """What one hypernetwork says, a value for each network, on search-validation.
 
     Attributes:
-        percent: Top-1 on search-validation, a network each.
-        seconds: Of its training.
+        log_loss: Mean over images, in nats.
+        percent: Top-1.
+        seconds: Of its training, on one core.
     """
 
     question: Hypernetwork
+    log_loss: tuple[float, ...]
     percent: tuple[float, ...]
     seconds: float
 
 
-def settings_of(name: str, paths_an_image: int) -> TrainSettings:
-    """How a method is trained so that every image meets so many paths."""
+def settings_of(name: str, paths_an_image: float, *, equal_steps: bool = False) -> TrainSettings:
+    """How a method is trained.
+
+    Args:
+        name: Of the method.
+        paths_an_image: How many paths a single-path training shows each image to.
+        equal_steps: Whether it takes as many steps as single-path training, instead of about as
+            many core-seconds.
+    """
     changes = KNOWN[name]
-    epochs = max(1, round(paths_an_image / _PATHS_A_STEP.get(changes["method"], 1)))
-    return TrainSettings.model_validate({"epochs": epochs, **changes})
+    cost = 1.0 if equal_steps else _COST[changes["method"]]
+    epochs = max(1, round(paths_an_image / cost))
+    return TrainSettings.model_validate(
+        {
+            "epochs": epochs,
+            "batch_size": 64,
+            "learning_rate": 3e-3,
+            "resolutions": SIZES[1:],
+            **changes,
+        }
+    )
 
 
-def train_and_score(question: Hypernetwork, scratch: Path) -> HypernetworkResult:
-    """Trains a hypernetwork and scores networks with it."""
+def train_and_score(question: Hypernetwork, scratch: Path, *, data: Path) -> HypernetworkResult:
+    """Trains a hypernetwork at all input sizes and scores networks with it."""
     settings = question.settings
     images = open_dataset(
-        question.dataset,
-        resolution=RESOLUTION,
-        seed=0,
-        max_train=question.max_train,
-        matching_images=settings.matching_images,
+        str(data), resolution=SIZES[0], seed=0, matching_images=settings.matching_images
     )
     record, score = trained_hypernetwork(
         images, settings, PathLimits(), scratch, seed=question.seed
     )
-    percent = tuple(score.scores(question.networks))
+    scores = score.scores(question.networks)
     shutil.rmtree(scratch)
-    return HypernetworkResult(question=question, percent=percent, seconds=record.seconds)
+    return HypernetworkResult(
+        question=question,
+        log_loss=tuple(it.log_loss for it in scores),
+        percent=tuple(it.accuracy_percent for it in scores),
+        seconds=record.seconds,
+    )
