@@ -1,5 +1,6 @@
 """The study of ranking: its statistics, and the networks it takes."""
 
+import itertools
 import math
 
 import numpy as np
@@ -125,4 +126,4 @@ def test_windows_are_of_equal_latency_and_of_both_sizes() -> None:
         assert max(latencies_ms) / min(latencies_ms) < 1.21
         assert sorted(sizes[window]) == sorted(SIZES * (len(latencies_ms) // 2))
     means = [math.fsum(some) / len(some) for some in by_window.values()]
-    assert all(later > 1.2 * first for first, later in zip(means, means[1:], strict=False))
+    assert all(later > 1.2 * first for first, later in itertools.pairwise(means))

@@ -1,4 +1,4 @@
-"""Random paths: reproducible, uniform over networks, never outside the limits."""
+"""Random paths: reproducible, even over depths and operators, never outside the limits."""
 
 import math
 from collections.abc import Sequence
@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
 from pipeline.errors import ArchitectureError, InfeasibleError, UnknownNameError, UsageError
 from pipeline.space.architecture import Architecture
 from pipeline.space.cost import architecture_cost, macs_batch, macs_range, params_batch
-from pipeline.space.encoding import Rows, encode
+from pipeline.space.encoding import Floats, Rows, encode
 from pipeline.space.path_counts import PathCounts
 from pipeline.space.search_space import SearchSpace
 from pipeline.training.hypernetwork import path_sampling
@@ -36,6 +37,11 @@ def bent_ms(space: SearchSpace, rows: Rows, num_classes: int):
 
 def drawn(sampler: PathSampler, count: int) -> list[Architecture]:
     return [sampler.path(step, 32) for step in range(count)]
+
+
+def even_weights(space: SearchSpace, rows: Rows) -> Floats:
+    """As if each stage's depth and each slot's operator were drawn at random."""
+    return len(space.operators) ** -np.count_nonzero(rows[:, 1:], axis=1).astype(float)
 
 
 def inside(space: SearchSpace, limits: PathLimits) -> Rows:
@@ -71,21 +77,21 @@ def limits_of(space: SearchSpace, kind: str) -> PathLimits:
 
 @pytest.mark.parametrize("space", [SHALLOW, DEPTHS], ids=["operators", "depths"])
 @pytest.mark.parametrize("kind", ["none", "window", "at least", "params", "latency", "bent"])
-def test_every_network_within_the_limits_is_equally_likely(space: SearchSpace, kind: str):
+def test_every_network_within_the_limits_is_as_likely_as_its_depths(space: SearchSpace, kind: str):
     limits = limits_of(space, kind)
     expected = inside(space, limits)
     assert len(expected) > 8
     rows = encode(space, drawn(PathSampler(space, 10, 1, limits), 12 * len(expected)))
-    assert agreement(rows, expected, np.ones(len(expected))) > 1e-3
+    assert agreement(rows, expected, even_weights(space, expected)) > 1e-3
 
 
 @pytest.mark.parametrize("kind", ["window", "at least", "params", "latency", "bent", "all"])
-def test_narrow_limits_keep_networks_equally_likely(kind: str):
+def test_narrow_limits_keep_the_odds_of_networks(kind: str):
     limits = limits_of(SMALL, kind)
     expected = inside(SMALL, limits)
     assert 20 < len(expected) < 260
     rows = encode(SMALL, drawn(PathSampler(SMALL, 10, 1, limits), 12 * len(expected)))
-    assert agreement(rows, expected, np.ones(len(expected))) > 1e-3
+    assert agreement(rows, expected, even_weights(SMALL, expected)) > 1e-3
 
 
 @pytest.mark.parametrize("kind", ["none", "window", "bent"])
@@ -99,14 +105,13 @@ def test_a_prior_weighs_operators(kind: str):
     assert agreement(rows, expected, weights) > 1e-3
 
 
-def test_a_prior_weighs_depths():
-    """A network weighs what its operators do, multiplied: of weights below 1 few are likely."""
-    expected = every_row(DEPTHS, 32)
-    weights = 0.25 ** (expected[:, 1:] > 0).sum(axis=1)
-    rows = encode(
-        DEPTHS, drawn(PathSampler(DEPTHS, 10, 2, PathLimits(), (("mb6_3x3", 0.25),)), 4000)
-    )
-    assert agreement(rows, expected, weights) > 1e-3
+@pytest.mark.parametrize("prior", [(), (("mb6_5x5", 9.0),)])
+def test_each_depth_of_a_stage_is_equally_likely(prior: tuple[tuple[str, float], ...]):
+    rows = encode(CREAM, drawn(PathSampler(CREAM, 10, 2, PathLimits(), prior), 3000))
+    stages = (rows[:, 1:] > 0).reshape(len(rows), len(CREAM.stages), CREAM.max_depth).sum(axis=2)
+    for depths in stages.T:
+        counts = np.bincount(depths, minlength=CREAM.max_depth + 1)[1:]
+        assert chisquare(counts).pvalue > 1e-3
 
 
 def test_operators_of_weight_zero_are_no_part_of_the_paths():
