@@ -112,8 +112,8 @@ class Trainer:
         )
         self.parameters = list(supernet.parameters())
         self.sampler = Deepest(space, CLASSES, seed=0)
-        paths = Paths(self.sampler, (resolution,), grown_at=0)
-        common = (supernet, paths, self.compute, settings.label_smoothing, lambda: None)
+        paths = Paths(self.sampler, (resolution,))
+        common = (supernet, paths, self.compute, settings.label_smoothing)
         self.learner = SinglePath(*common)
         if variant == "cream":
             # Due in the last step of each round, so that it is seen; it counts once in 200 steps.

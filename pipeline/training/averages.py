@@ -125,10 +125,6 @@ class WeightAverage(Average):
             decay = min(self._decay, (1 + updates) / (_WARMUP + updates))
             torch._foreach_lerp_(averages, now, 1 - decay)
 
-    def restart(self) -> None:
-        """Starts all averages from the weights as they are now."""
-        self.load(SavedState({name: p.detach() for name, p in self._named.items()}))
-
     def state(self) -> SavedState:
         """See `Average`."""
         return SavedState(self.averages, self.updates)

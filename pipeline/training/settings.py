@@ -60,8 +60,7 @@ class TeachingSettings(BaseModel):
 
     Attributes:
         board_size: Prioritized paths at each input size (K in the paper).
-        start_share: Share of the steps before paths enter the board; where operators grow later
-            than that, it is then.
+        start_share: Share of the steps before paths enter the board.
         temperature: Of the distillation loss.
         matching: How the teacher is chosen; None: the most accurate of the board teaches, with
             half the weight.
@@ -84,9 +83,8 @@ class TrainSettings(FitSettings):
             the largest.
         sharing: `entangled`: the operators of a slot share weights. `separate`: each has its own,
             as in the paper.
-        growth_share: Share of the steps in which only the operators are trained that the others
-            then grow from; 0: all are trained from the start.
-        operator_prior: Weights of operators when paths are drawn; 1 where not named.
+        operator_prior: Weights of operators when paths are drawn; 1 where not named. Depths stay
+            equally likely.
         resolutions: Input sizes to train at besides that of the data; recipes name all of them in
             `space.resolution`.
         teaching: For `cream`, and the temperature for `sandwich` too.
@@ -98,13 +96,22 @@ class TrainSettings(FitSettings):
 
     method: Method = "single-path"
     sharing: Sharing = "entangled"
-    growth_share: float = Field(default=0.4, ge=0, lt=1)
     operator_prior: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     resolutions: tuple[int, ...] = ()
     teaching: TeachingSettings = TeachingSettings()
     ema_decay: float = Field(default=0.0, ge=0, lt=1)
     sync_batch_norm: bool = False
     compile: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, given: object) -> object:
+        if isinstance(given, dict) and "growth_share" in given:
+            raise ValueError(
+                "growth_share is of an earlier version, in which operators grew out of the "
+                "smallest; leave it out: with sharing: entangled they share weights from the start"
+            )
+        return given
 
     @property
     def matching_images(self) -> int:

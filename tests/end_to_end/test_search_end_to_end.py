@@ -30,7 +30,6 @@ profile:
 train:
   method: cream
   epochs: 3
-  growth_share: 0.25
   teaching: {{board_size: 4, matching: {{images: 64, probes: 4, every: 10}}}}
 score: {{images: 100, recalibration_images: 64}}
 search: {{population: 8, candidates: 24, surrogate_share: 0.5, per_target: true}}

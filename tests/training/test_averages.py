@@ -134,12 +134,3 @@ def test_the_decay_is_reached(module: nn.ModuleDict):
     _moved(module, 2.0)
     average.update()
     torch.testing.assert_close(average.averages["used.bias"], start + 1.0)
-
-
-def test_restart_begins_with_the_weights_as_they_are(module: nn.ModuleDict):
-    average = WeightAverage(module, 0.9)
-    _moved(module, 1.0)
-    average.update()
-    average.restart()
-    assert torch.equal(average.averages["used.weight"], module["used"].get_parameter("weight"))
-    assert set(average.updates.values()) == {0}

@@ -38,7 +38,7 @@ def test_1_the_sampling_prior_is_not_ignored(space: SearchSpace):
 
 
 def test_1_the_prior_of_a_recipe_reaches_the_paths(space: SearchSpace, tmp_path: Path):
-    settings = CREAM.model_copy(update={"operator_prior": {"mb6_5x5": 0.0}, "growth_share": 0.0})
+    settings = CREAM.model_copy(update={"operator_prior": {"mb6_5x5": 0.0}})
     record = train(tmp_path, settings=settings, space=space)
     assert record.board
     names = {n for entry in record.board for stage in entry.architecture.stages for n in stage}
@@ -147,8 +147,7 @@ def test_8_latency_limits_what_is_trained_and_is_on_the_board(space: SearchSpace
         return (rows[:, 1:] > 0).sum(1) / 10.0
 
     limits = PathLimits(latency_ms=0.7, predict_ms=predict_ms)
-    settings = CREAM.model_copy(update={"growth_share": 0.0})
-    record = train(tmp_path, settings=settings, space=space, limits=limits)
+    record = train(tmp_path, space=space, limits=limits)
     assert record.board
     for entry in record.board:
         assert entry.latency_ms == pytest.approx(entry.architecture.depth / 10)

@@ -25,12 +25,11 @@ NETWORK = Architecture(
     num_classes=10,
     stages=(("mb4_3x3",), ("mb6_5x5",), ("mb4_3x3",), ("mb4_3x3",), ("mb6_5x5",)),
 )
-# Two steps before operators grow, and a board from then on.
+# A board from the second step on.
 CREAM = TrainSettings(
     method="cream",
     epochs=3,
     batch_size=16,
-    growth_share=0.2,
     ema_decay=0.9,
     teaching=TeachingSettings(
         board_size=3, start_share=0.1, matching=MatchingSettings(images=32, probes=4, every=2)

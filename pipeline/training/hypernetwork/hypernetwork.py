@@ -27,7 +27,6 @@ from pipeline.training.context import TrainingContext, training_context
 from pipeline.training.finished import inputs_digest, trained_once
 from pipeline.training.fitting import Fit
 from pipeline.training.hypernetwork.cream import Cream
-from pipeline.training.hypernetwork.growth import grow
 from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
 from pipeline.training.hypernetwork.paths import Paths
 from pipeline.training.hypernetwork.sandwich import Sandwich
@@ -58,8 +57,8 @@ def train_hypernetwork(
 
     Started by `torchrun`, every process calls it and gets the same record; the first writes files.
 
-    The accuracy of an epoch in the record is the mean over three random paths, of the operators
-    trained by then; nothing is decided on it.
+    The accuracy of an epoch in the record is the mean over three random paths; nothing is decided
+    on it.
 
     Args:
         space: The space, possibly narrowed.
@@ -130,12 +129,11 @@ class _HypernetworkTraining:
         decay = self.settings.ema_decay
         average = WeightAverage(supernet, decay) if decay > 0 else None
         paths = self._paths()
-        learner = self._learner(supernet, paths, data, average)
+        learner = self._learner(supernet, paths, data)
         score = HypernetworkScorer(supernet, data, _MONITOR)
-        steps = data.num_train_batches(self.settings.batch_size)
+        monitored = paths.monitored(_MONITORED_PATHS)
 
         def evaluated(epoch: int) -> float:
-            monitored = paths.monitored((epoch + 1) * steps - 1, _MONITORED_PATHS)
             with _statistics_kept(supernet):
                 return statistics.fmean(map(score, monitored))
 
@@ -170,7 +168,6 @@ class _HypernetworkTraining:
 
     def _paths(self) -> Paths:
         settings = self.settings
-        steps = self.data.num_train_batches(settings.batch_size) * settings.epochs
         sampler = PathSampler(
             self.space,
             self.data.num_classes,
@@ -178,30 +175,17 @@ class _HypernetworkTraining:
             self.limits,
             tuple(sorted(settings.operator_prior.items())),
         )
-        grown_at = round(settings.growth_share * steps)
-        return Paths(sampler, settings.sizes(self.resolution), grown_at)
+        return Paths(sampler, settings.sizes(self.resolution))
 
-    def _learner(
-        self,
-        supernet: Supernet,
-        paths: Paths,
-        data: ImageData,
-        average: WeightAverage | None,
-    ) -> SinglePath:
+    def _learner(self, supernet: Supernet, paths: Paths, data: ImageData) -> SinglePath:
         settings, teaching = self.settings, self.settings.teaching
-
-        def grown() -> None:
-            grow(supernet)
-            if average:
-                average.restart()
-
-        common = (supernet, paths, self.context.compute, settings.label_smoothing, grown)
+        common = (supernet, paths, self.context.compute, settings.label_smoothing)
         if settings.method == "sandwich":
             return Sandwich(*common, temperature=teaching.temperature)
         if settings.method == "single-path":
             return SinglePath(*common)
         steps = data.num_train_batches(settings.batch_size) * settings.epochs
-        starts_at = max(paths.grown_at, round(teaching.start_share * steps))
+        starts_at = round(teaching.start_share * steps)
         sizes = {size: data.at(size) for size in paths.resolutions}
         matching = None
         if teaching.matching:

@@ -30,7 +30,7 @@ class Sandwich(SinglePath):
 
     def _learn(self, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:
         resolution = self.paths.resolution_at(step.at)
-        sampler = self.paths.sampler_at(step.at)
+        sampler = self.paths.sampler
         smallest, largest = sampler.extremes(resolution)
         random = (sampler.path(_RANDOM * step.at + i, resolution) for i in range(_RANDOM))
         others = dict.fromkeys((smallest, *random))

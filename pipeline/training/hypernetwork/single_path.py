@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -23,19 +22,15 @@ class SinglePath(Stateless):
         paths: Which path each step takes.
         compute: Where, and in which precision.
         label_smoothing: Share of the target spread over all classes.
-        grow: Called before the first step after growth.
     """
 
     supernet: Supernet
     paths: Paths
     compute: Compute
     label_smoothing: float
-    grow: Callable[[], None]
 
     def gradients(self, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:
         """See `Learner`."""
-        if step.at == self.paths.grown_at > 0:
-            self.grow()
         return self._learn(images, labels, step)
 
     def _learn(self, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:

@@ -31,7 +31,7 @@ SETTINGS = TeachingSettings(
 def a_cream(digits: ImageData, *, matching: bool = True, limits: PathLimits | None = None) -> Cream:
     supernet = Supernet(NARROW, 10, seed=0).train()
     compute = compute_here()
-    paths = Paths(PathSampler(NARROW, 10, 0, limits or PathLimits()), (32,), grown_at=0)
+    paths = Paths(PathSampler(NARROW, 10, 0, limits or PathLimits()), (32,))
     chooser = Matching.of(
         supernet,
         {32: digits},
@@ -45,7 +45,6 @@ def a_cream(digits: ImageData, *, matching: bool = True, limits: PathLimits | No
         paths,
         compute,
         0.1,
-        lambda: None,
         settings=SETTINGS,
         matching=chooser if matching else None,
         processes=Processes(),
@@ -218,7 +217,7 @@ def test_state_goes_round(matched_digits: ImageData):
 
 def test_each_input_size_has_its_own_board(matched_digits: ImageData):
     cream = a_cream(matched_digits)
-    cream.paths = Paths(cream.paths.sampler, (32, 64), grown_at=0)
+    cream.paths = Paths(cream.paths.sampler, (32, 64))
     cream.boards = {32: Board(3), 64: Board(3)}
     assert cream.matching is not None
     cream.matching = Matching.of(

@@ -19,7 +19,7 @@ from pipeline.training.settings import ScoreSettings, TrainSettings
 from pipeline.work.progress import silent
 from tests.training.tiny import NARROW, SINGLE_PATH, train
 
-SHORT = SINGLE_PATH.model_copy(update={"epochs": 1, "growth_share": 0.7})
+SHORT = SINGLE_PATH.model_copy(update={"epochs": 1, "sharing": "separate"})
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def _one_path_monitored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Supernet:
-    """After three steps, in the last of which all operators are trained."""
+    """After three steps with separate weights."""
     folder = tmp_path_factory.mktemp("short")
     return load_supernet(folder / train(folder, settings=SHORT).checkpoint)
 
@@ -57,19 +57,17 @@ def test_it_learns(
 
 
 def test_only_drawn_paths_are_trained(short: Supernet):
-    """What no path went through is as it grew."""
     untouched = Supernet(NARROW, 10, seed=0)
     sampler = PathSampler(NARROW, 10, seed=0)
-    path = sampler.path(2, 32)
+    drawn = [sampler.path(step, 32) for step in range(3)]
     found = []
     for stage in range(5):
-        used = "mb6_5x5" in path.stages[stage]
-        name = f"blocks.{stage + 1}.0.mb6_5x5.conv_pw.weight"
-        now, was = short.get_parameter(name), untouched.get_parameter(name)
-        # Rows beyond the beginning's keep their random weights until a step trains them.
-        beginning = short.get_parameter(name.replace("mb6_5x5", "mb4_3x3")).shape[0]
-        assert torch.equal(now[beginning:], was[beginning:]) != used
-        found.append(used)
+        for operator in NARROW.operators:
+            used = any(operator in path.stages[stage] for path in drawn)
+            name = f"blocks.{stage + 1}.0.{operator}.conv_pw.weight"
+            now, was = short.get_parameter(name), untouched.get_parameter(name)
+            assert torch.equal(now, was) != used
+            found.append(used)
     assert set(found) == {True, False}
 
 

@@ -30,9 +30,9 @@ def test_the_paths_within_the_limits_learn_each_once(
     space: SearchSpace, limits: PathLimits, matched_digits: ImageData
 ):
     supernet = Supernet(space, 10, seed=0).train()
-    paths = Paths(PathSampler(space, 10, 0, limits), (32,), grown_at=0)
+    paths = Paths(PathSampler(space, 10, 0, limits), (32,))
     compute = compute_here()
-    sandwich = Sandwich(supernet, paths, compute, 0.1, lambda: None, temperature=2.0)
+    sandwich = Sandwich(supernet, paths, compute, 0.1, temperature=2.0)
     images, labels = next(iter(matched_digits.train_batches(Epoch(16, seed=0, number=0))))
     loss = sandwich.gradients(images, labels, TrainingStep(3, 0.01))
     smallest, largest = paths.sampler.extremes(32)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import ArchitectureError
 from pipeline.images.image_data import ImageData
+from pipeline.network.operators import imitate_training, seeded
 from pipeline.network.supernet import Supernet
 from pipeline.space.architecture import Architecture
 from pipeline.space.cost import architecture_cost, operator_macs
@@ -46,9 +47,12 @@ def generation(n: int, seed: int, space: SearchSpace = SPACE) -> list[Architectu
     return found
 
 
-@pytest.fixture(scope="module")
-def supernet() -> Supernet:
-    return Supernet(SPACE, 10, seed=0).to(memory_format=torch.channels_last)
+@pytest.fixture(scope="module", params=["separate", "entangled"])
+def supernet(request: pytest.FixtureRequest) -> Supernet:
+    supernet = Supernet(SPACE, 10, seed=0, sharing=request.param)
+    with seeded(0):
+        imitate_training(supernet)
+    return supernet.to(memory_format=torch.channels_last)
 
 
 @pytest.fixture(scope="module")
