@@ -8,15 +8,13 @@ what is new. Processes that check the same data set take turns.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +23,7 @@ import PIL
 from pipeline.device.target import usable_cores
 from pipeline.files.cache_folder import cache_dir
 from pipeline.files.whole import digest_of, storage_errors, write_atomic
+from pipeline.images.held import held
 from pipeline.images.photo import unreadable
 from pipeline.work.progress import ProgressFactory, silent
 
@@ -65,7 +64,7 @@ def check_images(root: Path, files: Sequence[str], progress: ProgressFactory) ->
         StorageError: The verdicts cannot be kept.
     """
     path = _kept_at(root, ".jsonl")
-    with _held(path) as file:
+    with held(path) as file:
         known = _read(file)
         unread = [name for name in files if not _holds(root / name, known.get(name))]
         new: dict[str, Verdict] = {}
@@ -106,19 +105,6 @@ def _kept_at(root: Path, suffix: str) -> Path:
     digest = digest_of([str(root.resolve()), _VERSION, PIL.__version__])[:12]
     name = re.sub(r"[^A-Za-z0-9]+", "-", root.resolve().name).strip("-") or "images"
     return cache_dir() / "datasets" / "checked" / f"{name}-{digest}{suffix}"
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[int]:
-    """The file, open to read and append to, and locked: other processes wait for the verdicts."""
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
-    finally:
-        os.close(file)
 
 
 def _read(file: int) -> dict[str, Verdict]:

@@ -39,7 +39,8 @@ def open_dataset(
         matching_images: Hold so many images out of train as `matching-validation`, the same share
             of every class; of a WebDataset as many whole shards as it takes. The other splits stay
             as they are.
-        progress: Told about the images of a folder that are read through to check them.
+        progress: Told about images that are read through to check them, and about those that are
+            decoded to be kept once training asks for them.
 
     Raises:
         DataError: Images are missing, empty or damaged; the message says where, the hint what to
@@ -65,4 +66,4 @@ def open_dataset(
     else:
         known = (*GRAY_SETS, "hfds/NAME", "wds/FOLDER", "a folder of images")
         raise UnknownNameError.of("data set", name_or_path, known)
-    return split_images(found, name_or_path, resolution, splitting)
+    return split_images(found, name_or_path, resolution, splitting, progress)

@@ -44,8 +44,8 @@ class Epoch:
         part: This process's place from 0 and the number of processes, which divides `batch_size`.
             Of each batch it is given rows place × batch_size / number to
             (place + 1) × batch_size / number.
-        resolution_at: Input size of each step, with the same crops and mirroring at any size; None
-            for the data's own.
+        resolution_at: Input size of each step, with the same mirroring and, up to a pixel, the same
+            crops at any size; None for the data's own.
     """
 
     batch_size: int

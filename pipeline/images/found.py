@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.errors import DataError
+from pipeline.images.by_index import ImagesByIndex
+from pipeline.images.decoding import Decoding
 from pipeline.images.image_data import SPLITS, Split
-from pipeline.images.indexed import ImagesByIndex, IndexedImages
+from pipeline.images.indexed import IndexedImages
 from pipeline.images.photo import photo_preprocessing
 from pipeline.images.splits import Indices, Splitting, hold_out
 from pipeline.records.dataset import MOST_SKIPPED_TOLD, DatasetRecord
+from pipeline.work.progress import ProgressFactory
 
 _TEST_SHARE = 0.1
 
@@ -54,7 +57,9 @@ class Found:
     other_files: Counter[str] = field(default_factory=Counter)
 
 
-def split_images(found: Found, name: str, resolution: int, splitting: Splitting) -> IndexedImages:
+def split_images(
+    found: Found, name: str, resolution: int, splitting: Splitting, progress: ProgressFactory
+) -> IndexedImages:
     """Holds images out of train, the same share of every class and at least one.
 
     Raises:
@@ -104,7 +109,8 @@ def split_images(found: Found, name: str, resolution: int, splitting: Splitting)
         "search-validation": ImagesByIndex(reader, validation),
         "test": test,
     }
-    return IndexedImages(record=record, splits=splits)
+    decoding = Decoding(name, found.checksum, progress)
+    return IndexedImages(record=record, splits=splits, decoding=decoding)
 
 
 def _check_enough(found: Found, name: str) -> None:

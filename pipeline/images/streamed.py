@@ -13,12 +13,20 @@ import torch
 from timm.data import create_dataset
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from pipeline.device.target import usable_cores
 from pipeline.errors import DataError
 from pipeline.images.epoch import Epoch, Step
 from pipeline.images.image_data import Batch, ImageData, Original, Split
-from pipeline.images.photo import Pixels, to_inputs, to_pixels, to_rgb, to_varied_pixels
+from pipeline.images.photo import (
+    Pixels,
+    reduced_side,
+    to_inputs,
+    to_pixels,
+    to_reduced,
+    to_rgb,
+    to_varied_pixels,
+)
 from pipeline.images.randomness import generator_for, seed_for
+from pipeline.images.workers import reading_workers
 
 # Pixels of an image, and its class.
 _Item = tuple[Pixels, int]
@@ -56,11 +64,14 @@ class StreamedImages(ImageData):
     """Images streamed from tar files.
 
     timm's reader skips an image it cannot decode, with a warning on the log. Which those are is not
-    known before the shards are read, so the record names none of them. One worker process a
-    core reads, and which images meet in a training batch depends on how many there are.
+    known before the shards are read, so the record names none of them.
+
+    Worker processes read, as many as `reading_workers` says, and which images meet in a training
+    batch depends on how many there are: the parts of several processes make up the batch of one
+    that has as many workers as each of them, and processes that share batches must have as many.
 
     A stream has no way around its images: those before an epoch's `start` and those of other
-    processes are read and dropped. Processes that share batches must see as many cores each.
+    processes are read and dropped.
 
     Attributes:
         folder: Where the shards are.
@@ -111,7 +122,7 @@ class StreamedImages(ImageData):
             stream,
             batch_size=rows,
             collate_fn=collate or _stacked,
-            num_workers=min(usable_cores(), len(shards.filenames)),
+            num_workers=min(reading_workers(), len(shards.filenames)),
             generator=generator,
             pin_memory=self.device.type == "cuda",
         )
@@ -203,8 +214,8 @@ class _Varied(IterableDataset[Any]):
             # Steps before the first and after the last are dropped: any size will do.
             resolution = self._resolutions.get(turn * workers + place, self._native)
             of_image = seed_for(self._seed, place, number)
-            rgb, how = to_rgb(image), self._rand_augment
-            yield to_varied_pixels(rgb, resolution, of_image, how), int(label)
+            reduced, how = to_reduced(image, reduced_side(resolution)), self._rand_augment
+            yield to_varied_pixels(reduced, resolution, of_image, how), int(label)
 
 
 def _stacked(items: list[_Item]) -> Batch:

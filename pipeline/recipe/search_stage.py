@@ -38,7 +38,7 @@ def run_search(context: StageContext) -> SearchRecord:
     from pipeline.search.searching import search
     from pipeline.training.scoring.score_workers import open_scorer
 
-    recipe, data = context.recipe, open_data(context.recipe)
+    recipe, data = context.recipe, open_data(context.recipe, progress=context.progress)
     models = read_models(recipe)
     profiled = read_record(context.record_path("profile"), ProfileRecord)
     trained = read_record(context.record_path("train"), TrainRecord)

@@ -13,12 +13,21 @@ import torch
 from PIL import Image
 
 from pipeline.images.datasets import open_dataset
+from pipeline.images.decoding import Decoding
 from pipeline.images.epoch import Epoch
 from pipeline.images.image_data import Batch, ImageData, Split
+from pipeline.images.indexed import IndexedImages
+from pipeline.work.progress import unwatched
 
 
 def opened(name: Path | str, **changes) -> ImageData:
     return open_dataset(str(name), **{"resolution": 32, "seed": 0, **changes})
+
+
+def not_kept(data: ImageData) -> ImageData:
+    """The same images of a folder, decoded whenever they are trained on."""
+    assert isinstance(data, IndexedImages)
+    return replace(data, decoding=Decoding(data.record.name, None, unwatched))
 
 
 def write_folder(root: Path, content: Mapping[str, Mapping[str, int]]) -> Path:

@@ -9,10 +9,10 @@ import torch
 
 from pipeline.errors import DataError
 from pipeline.images import indexed as indexed_images
+from pipeline.images.by_index import ImagesByIndex
 from pipeline.images.epoch import Epoch
 from pipeline.images.image_data import ImageData
-from pipeline.images.photo import read_photo
-from tests.images.made import assert_same, everything, opened
+from tests.images.made import assert_same, everything, not_kept, opened
 
 EPOCH = Epoch(8, seed=1, number=2)
 of_a_folder = pytest.mark.parametrize("kind", ["folder"], indirect=True)
@@ -20,6 +20,7 @@ of_a_folder = pytest.mark.parametrize("kind", ["folder"], indirect=True)
 
 @of_a_folder
 def test_worker_processes_change_nothing(data: ImageData, monkeypatch: pytest.MonkeyPatch):
+    data = not_kept(data)
     alone = list(data.train_batches(EPOCH))
     monkeypatch.setattr(indexed_images, "_WORTH_WORKERS", 1)
     assert_same(data.train_batches(EPOCH), alone)
@@ -40,10 +41,13 @@ def test_another_size_shows_the_same_crop(data: ImageData):
 @of_a_folder
 def test_only_what_is_given_is_read(data: ImageData, monkeypatch: pytest.MonkeyPatch):
     read = []
+    really = ImagesByIndex.read
     monkeypatch.setattr(
-        indexed_images, "read_photo", lambda file, name: read.append(name) or read_photo(file, name)
+        ImagesByIndex,
+        "read",
+        lambda images, index, convert: read.append(index) or really(images, index, convert),
     )
-    ((images, _),) = data.train_batches(replace(EPOCH, start=4, part=(1, 4)))
+    ((images, _),) = not_kept(data).train_batches(replace(EPOCH, start=4, part=(1, 4)))
     assert len(images) == len(read) == 2
 
 

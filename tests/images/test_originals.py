@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.images import streamed as streamed_images
+from pipeline.images import workers
 from pipeline.images.image_data import ImageData, Original
 from pipeline.images.in_memory import preprocess
 from pipeline.images.photo import to_inputs, to_pixels
@@ -59,5 +59,5 @@ def test_photographs_of_a_folder(image_folder: Callable[..., Path]):
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize(("cores", "n"), [(1, 13), (2, 4), (2, 13), (2, 100)])
 def test_photographs_of_a_stream(shards: Path, cores: int, n: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(streamed_images, "usable_cores", lambda: cores)
+    monkeypatch.setattr(workers, "usable_cores", lambda: cores)
     check_photographs(opened(f"wds/{shards}"), n)

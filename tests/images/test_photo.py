@@ -3,13 +3,23 @@
 import io
 import re
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline.errors import DataError
-from pipeline.images.photo import photo_preprocessing, read_photo, to_varied_pixels, unreadable
+from pipeline.images.photo import (
+    photo_preprocessing,
+    read_photo,
+    reduced_side,
+    reduced_size,
+    to_reduced,
+    to_rgb,
+    to_varied_pixels,
+    unreadable,
+)
 
 SIDE = 16
 RAMP = np.arange(SIDE * SIDE, dtype=np.uint8).reshape(SIDE, SIDE)
@@ -25,7 +35,7 @@ def saved(image: Image.Image, kind: str, **options) -> bytes:
 def read(content: bytes) -> np.ndarray:
     """The pixels, of a file that the check lets through as well."""
     assert unreadable(content) is None
-    image = read_photo(io.BytesIO(content), "it")
+    image = read_photo(io.BytesIO(content), "it", to_rgb)
     assert image.mode == "RGB"
     return np.asarray(image)
 
@@ -154,13 +164,13 @@ def test_what_cannot_be_read_is_told_why(
     assert "0x" not in told
     if file:
         with pytest.raises(DataError, match=re.escape(reason)) as caught:
-            read_photo(io.BytesIO(file), "photo.jpg")
+            read_photo(io.BytesIO(file), "photo.jpg", to_rgb)
         assert caught.value.message.startswith("photo.jpg: cannot be read as an image: ")
 
 
 def check_and_reading_agree(content: bytes) -> bool:
     try:
-        read_photo(io.BytesIO(content), "it")
+        read_photo(io.BytesIO(content), "it", to_rgb)
     except DataError:
         return unreadable(content) is not None
     return unreadable(content) is None
@@ -194,6 +204,32 @@ def test_crops_stay_inside_the_image_and_mirror_half_of_them():
         assert pixels.shape == (32, 32, 3)
         falling += int(pixels[0, 0, 0]) > int(pixels[0, -1, 0])
     assert 70 < falling < 130
+
+
+@pytest.mark.parametrize(("resolution", "side"), [(32, 128), (64, 128), (65, 256), (224, 512)])
+def test_images_are_reduced_to_twice_the_input_or_more(resolution: int, side: int):
+    assert reduced_side(resolution) == side
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_large_images_are_reduced_before_they_are_cropped(kind: str):
+    photo = color().resize((700, 520), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = saved(photo, kind, exif=exif)
+    reduced = read_photo(io.BytesIO(content), "it", partial(to_reduced, side=128))
+    assert reduced.size == reduced_size((520, 700), 128) == (128, 172)
+    crops = (
+        to_varied_pixels(image, 32, seed=3).astype(int)
+        for image in (reduced, read_photo(io.BytesIO(content), "it", to_rgb))
+    )
+    assert np.abs(np.subtract(*crops)).max() < 16
+
+
+def test_small_images_stay_as_they_are():
+    content = saved(color().resize((400, 128)), "jpeg")
+    reduced = read_photo(io.BytesIO(content), "it", partial(to_reduced, side=128))
+    assert np.array_equal(np.asarray(reduced), read(content))
 
 
 def test_the_record_says_what_a_deployment_has_to_do():

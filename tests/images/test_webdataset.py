@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pipeline.errors import DataError
-from pipeline.images import streamed as streamed_images
+from pipeline.images import workers
 from pipeline.images.epoch import Epoch
 from tests.images.made import assert_same, assert_steps_agree, opened
 
@@ -29,10 +29,23 @@ def test_whole_shards_are_held_out(shards: Path):
 def test_a_step_of_a_stream_is_the_same_from_any_start_in_any_parts(
     shards: Path, cores: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(streamed_images, "usable_cores", lambda: cores)
+    monkeypatch.setattr(workers, "usable_cores", lambda: cores)
     data = opened(f"wds/{shards}")
     assert_steps_agree(data, replace(EPOCH, start=1), 2, [32, 64, 64, 32, 64, 32])
     assert list(data.train_batches(replace(EPOCH, start=6))) == []
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_processes_of_a_machine_give_what_one_with_their_share_of_its_cores_gives(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+):
+    data = opened(f"wds/{shards}")
+    monkeypatch.setattr(workers, "usable_cores", lambda: 2)
+    alone = list(data.train_batches(EPOCH))
+    monkeypatch.setattr(workers, "usable_cores", lambda: 5)
+    assert not torch.equal(next(iter(data.train_batches(EPOCH)))[0], alone[0][0])
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert_same(data.train_batches(EPOCH), alone)
 
 
 def test_a_process_group_does_not_divide_a_stream(shards: Path, monkeypatch: pytest.MonkeyPatch):
