@@ -106,12 +106,11 @@ class TrainSettings(FitSettings):
     @model_validator(mode="before")
     @classmethod
     def _of_earlier_versions(cls, given: object) -> object:
-        if isinstance(given, dict) and "growth_share" in given:
-            raise ValueError(
-                "growth_share is of an earlier version, in which operators grew out of the "
-                "smallest; leave it out: with sharing: entangled they share weights from the start"
-            )
-        return given
+        """Hypernetworks whose operators grew out of the smallest had separate weights."""
+        if not isinstance(given, dict) or "growth_share" not in given:
+            return given
+        rest = {key: value for key, value in given.items() if key != "growth_share"}
+        return {"sharing": "separate", **rest}
 
     @property
     def matching_images(self) -> int:

@@ -11,8 +11,8 @@ import benchmarks.latency_accuracy.__main__ as latency_accuracy
 import benchmarks.search_quality.__main__ as search_quality
 import benchmarks.search_speed.__main__ as search_speed
 from benchmarks import training_step
-from benchmarks.ranking.__main__ import _better
-from benchmarks.ranking.statistics import Difference
+from benchmarks.ranking.__main__ import _missed as ranking_missed
+from benchmarks.ranking.statistics import Agreement, Difference
 from pipeline.records.calibration import Honesty
 from tests.benchmarks.command_line import call
 
@@ -171,10 +171,23 @@ def test_a_noisy_truth_is_inconclusive_whatever_the_figures(
     assert "inconclusive: noise" in told.stderr
 
 
-@pytest.mark.parametrize(("low", "better"), [(0.01, True), (-0.01, False)])
-def test_a_method_that_ranks_better_than_the_default_beyond_chance_is_told(
-    low: float, better: bool
+@pytest.mark.parametrize(
+    ("tau", "low", "missed"),
+    [(0.6, 0.1, []), (0.49, 0.1, ["0.49; floor 0.5"]), (0.6, -0.1, ["-0.10 to +0.40"])],
+)
+def test_a_best_method_below_the_floor_or_within_chance_of_macs_is_told(
+    tau: float, low: float, missed: list[str]
 ) -> None:
-    difference = Difference(0.2, (low, 0.4))
-    told = _better({"methods": {"cream": {"against_single_path": difference}}})
-    assert [line[:24] for line in told] == ["cream: tau is better tha"] * better
+    def method(tau: float, low: float, *, is_trained: bool) -> dict[str, Any]:
+        return {
+            "tau": {"all": Agreement(tau, (0.0, 1.0), (tau,), 10)},
+            "against_more_macs": Difference(0.2, (low, 0.4)),
+            "core_seconds": [60.0] * is_trained,
+        }
+
+    worse = method(tau - 0.1, -0.3, is_trained=True)
+    rule = method(0.9, 0.5, is_trained=False)
+    methods = {"worse": worse, "best": method(tau, low, is_trained=True), "deeper first": rule}
+    told = ranking_missed({"methods": methods})
+    assert len(told) == len(missed)
+    assert all("best" in line and what in line for line, what in zip(told, missed, strict=True))

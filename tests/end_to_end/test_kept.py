@@ -32,6 +32,8 @@ from tests.cli.calling import call
 
 KEPT = Path(__file__).parent / "kept" / "before-rooms.tar.xz"
 RUN = Path("runs/tiny")
+# Hypernetworks are trained otherwise now, and `run` trains anew.
+CHANGED = ("train",)
 STAGES = ("profile", "train", "search", "verify", "retrain", "export", "benchmark", "report")
 RECORDS: dict[str, type[BaseModel]] = {
     "profile/record.json": ProfileRecord,
@@ -90,18 +92,18 @@ def test_a_record_reads_back_byte_for_byte(name: str) -> None:
 
 
 @pytest.mark.usefixtures("kept")
-def test_no_stage_is_made_anew(capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("run", "--recipe", "tiny.yaml", "--json") == 0
+@pytest.mark.parametrize("stage", [stage for stage in STAGES[:-1] if stage not in CHANGED])
+def test_a_stage_is_not_made_anew(stage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(stage, "--recipe", "tiny.yaml", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert [(it["stage"], it["status"]) for it in told["stages"]] == [
-        (stage, "skipped") for stage in STAGES
-    ]
+    assert (told["stage"], told["status"]) == (stage, "skipped")
 
 
 @pytest.mark.usefixtures("kept")
 def test_the_report_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("report", "--recipe", "tiny.yaml", "--format", "json") == 0
     kept = json.loads((RUN / "report" / "report.json").read_text(encoding="utf-8"))
+    del kept["inputs"]["recipe"]["train"]["growth_share"]
     assert without_what_is_new(json.loads(capsys.readouterr().out), kept) == kept
 
 
