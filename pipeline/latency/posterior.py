@@ -156,7 +156,10 @@ def infer(
         measured_ms: What they took; shape (n,).
     """
     priors = [Prior(spread, misfit) for spread, misfit in product(_SPREADS, _MISFITS)]
-    updates = [_update(operators, alone_ms, networks, measured_ms, prior) for prior in priors]
+    before = {spread: _covariance(operators, spread) for spread in _SPREADS}
+    updates = [
+        _update(before[prior.spread], alone_ms, networks, measured_ms, prior) for prior in priors
+    ]
     log_weights = np.array([update.log_weight for update in updates])
     probable = np.exp(log_weights - log_weights.max())
     probable /= probable.sum()
@@ -197,14 +200,13 @@ class _Update(NamedTuple):
 
 
 def _update(
-    operators: Sequence[OperatorSpec],
+    before: Floats,
     alone_ms: Floats,
     networks: Networks,
     measured_ms: Floats,
     prior: Prior,
 ) -> _Update:
     features = _features(alone_ms, networks)
-    before = _covariance(operators, prior.spread)
     explained = features @ before
     noise = np.diag((prior.misfit * measured_ms) ** 2)
     gram = linalg.cho_factor(explained @ features.T + noise, lower=True)

@@ -39,8 +39,11 @@ def sample_networks(
         del stage, first
         return int(rng.integers(1, len(space.operators) + 1))
 
-    drawn = (_row(space, resolution, int(level), rng, any_operator) for level in levels)
-    rows = list(dict.fromkeys(drawn))[:count]
+    rows: dict[tuple[int, ...], None] = {}
+    for level in levels:
+        if len(rows) >= count:
+            break
+        rows[_row(space, resolution, int(level), rng, any_operator)] = None
     return [decode(space, np.array(row, dtype=np.int16), num_classes) for row in rows]
 
 
@@ -101,7 +104,7 @@ def _row(
     """A row of `pipeline.space.encoding` whose stages are within one block of a level of depth."""
     row = [resolution]
     for stage in range(len(space.stages)):
-        depth = int(np.clip(level + rng.integers(-1, 2), 1, space.max_depth))
+        depth = min(max(level + int(rng.integers(-1, 2)), 1), space.max_depth)
         codes = [deal(stage, first=slot == 0) for slot in range(depth)]
         row += codes + [0] * (space.max_depth - depth)
     return tuple(row)

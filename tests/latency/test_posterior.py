@@ -1,5 +1,6 @@
 """The posterior against a direct computation, and what it must do on data that are made up."""
 
+import functools
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
@@ -57,6 +58,7 @@ class Problem:
         return Networks(self.networks.counts[[one]], self.networks.blocks[[one]])
 
 
+@functools.cache
 def problem(
     space: SearchSpace = NARROW, count: int = 12, *, noise: float = 0.0, seed: int = 0
 ) -> Problem:

@@ -48,15 +48,13 @@ def test_the_seed_decides_the_networks(choose: Choose) -> None:
 
 
 @pytest.mark.parametrize("choose", WAYS)
-@pytest.mark.parametrize(
-    ("depth", "operators", "total"), [(1, 1, 1), (1, 2, 32), (2, 1, 32), (3, 1, 243)]
-)
+@pytest.mark.parametrize(("depth", "operators", "total"), [(1, 1, 1), (1, 2, 32), (2, 1, 32)])
 def test_a_small_space_gives_all_it_has_once(
     choose: Choose, depth: int, operators: int, total: int
 ) -> None:
     space = CREAM.narrowed(max_depth=depth, operators=CREAM.operators[:operators])
     assert space.count() == total
-    networks = choose(space, 32, CLASSES, 300, seed=0)
+    networks = choose(space, 32, CLASSES, 5 * total // 4 + 1, seed=0)
     assert len(networks) == len(set(networks))
     # The rarest networks of a space with unlike depths may be missed; none is made up.
     assert 0.8 * total <= len(networks) <= total
