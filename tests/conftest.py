@@ -71,13 +71,16 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One cache of exported models for all tests that measure: exporting is what takes long."""
     run = tmp_path_factory.getbasetemp()
     # Of several processes each has a folder of its own within that of the run.
     folder = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "exports"
     folder.mkdir(exist_ok=True)
-    return folder
+    with pytest.MonkeyPatch.context() as patched:
+        # Further processes would load PyTorch once more, and the cores are busy with tests.
+        patched.setattr("pipeline.export.cache.usable_cores", lambda: 1)
+        yield folder
 
 
 @pytest.fixture
