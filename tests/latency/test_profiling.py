@@ -150,7 +150,7 @@ def test_the_calibration_rests_on_networks_of_the_space(
 ) -> None:
     fit = profiled.record.calibration
     assert model.calibrations == {
-        ("cream", RESOLUTION, CLASSES): profiled.again.calibration,
+        (SPACE.name, RESOLUTION, CLASSES): profiled.again.calibration,
     }
     assert [n.architecture for n in fit.networks] == networks()  # the reference is outside it
     assert HELD_OUT[0] not in networks()
@@ -216,10 +216,10 @@ def test_the_table_predicts_every_network_of_the_space(
         assert predicted.std > 0
         assert not predicted.foreign
     deeper = Architecture(
-        space="cream",
+        space=SPACE.name,
         resolution=RESOLUTION,
         num_classes=CLASSES,
-        stages=(("mb4_3x3", "mb4_3x3"), *[("mb4_3x3",)] * 4),
+        stages=(("conv_1x1", "conv_1x1"), *[("conv_1x1",)] * 4),
     )
     with pytest.raises(TableError, match="a stage of 2 was asked"):
         model.predict(deeper)
@@ -250,8 +250,8 @@ def test_a_network_left_out_tells_nothing_of_operators_that_it_alone_holds() -> 
     alone = synthetic.times_of(operators)
     stats = {key: SimpleNamespace(typical=time_ms) for key, time_ms in alone.items()}
     campaign: Any = SimpleNamespace(stats=stats)
-    assert set(SMALL.stages) == {("mb4_3x3",)}
-    assert set(LARGE.stages) == {("mb6_5x5",)}
+    assert set(SMALL.stages) == {("conv_1x1",)}
+    assert set(LARGE.stages) == {("conv_5x5",)}
     found = _operator_times(campaign, operators, [SMALL, LARGE], path)
     assert found["isolated"].all_ms == alone
     inside = found["in_context"]

@@ -21,8 +21,8 @@ from pipeline.measure.measuring_process import MeasuringProcess
 from pipeline.space.architecture_file import published
 from pipeline.space.operator_spec import parse_key
 from tests.checkout import ROOT
-
-TARGET = Target.parse("host/onnxruntime-fp32-b1-t1")
+from tests.measure import tiny
+from tests.measure.tiny import TARGET
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +211,7 @@ def test_an_error_in_the_child_arrives_with_its_type_and_hint(model: Path) -> No
 
 def test_the_times_of_layers_come_from_the_child(process: MeasuringProcess, exports: Path) -> None:
     """The networks need not be opened, and one does not hide another."""
-    networks = [published(name, resolution=64) for name in ("cream-14", "cream-43")]
+    networks = [tiny.networks()[0], published("cream-14")]
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(CACHE_VARIABLE, str(exports))
         models = [cached_network(network, batch=1) for network in networks]

@@ -17,12 +17,10 @@ from pipeline.device.model_files import FP32, INT8
 from pipeline.device.target import Target
 from pipeline.errors import ExportError, UnavailableError
 from pipeline.export.cache import cached_network
-from pipeline.space.architecture_file import published
 from pipeline.trials.engine_answers import Exam, compare, examine
+from tests.measure.tiny import RESOLUTION, TARGET, networks
 
-TARGET = Target.parse("host/onnxruntime-fp32-b1-t1")
 IN_INT8 = Target.parse("host/onnxruntime-int8-b3-t1")
-SIDE = 32
 
 
 def exam_of(labels: list[int], max_drop_percent: float = 1.0) -> Exam:
@@ -82,21 +80,22 @@ def test_more_allowed_makes_no_engine_wrong(
 
 @pytest.fixture
 def images() -> NDArray[np.float32]:
-    return np.random.default_rng(1).standard_normal((7, 3, SIDE, SIDE)).astype(np.float32)
+    return (
+        np.random.default_rng(1).standard_normal((7, 3, RESOLUTION, RESOLUTION)).astype(np.float32)
+    )
 
 
 def model_in(file: str, batch: int) -> Path:
-    network = published("cream-14", resolution=SIDE, num_classes=10)
-    return cached_network(network, batch=batch, file=file)
+    return cached_network(networks()[0], batch=batch, file=file)
 
 
 @pytest.mark.usefixtures("bench_dir")
 def test_engines_are_asked_for_real(images: NDArray[np.float32]) -> None:
     exam = Exam(images, np.zeros(len(images), np.int64), 1.0)
-    found = examine(TARGET, "cream-14", model_in(FP32, 1), exam)
+    found = examine(TARGET, "it", model_in(FP32, 1), exam)
     assert (found.images, found.agreement, found.wrong) == (7, 1.0, False)
     # Three a call, the last call filled up.
-    found = examine(IN_INT8, "cream-14", model_in(INT8, 3), exam)
+    found = examine(IN_INT8, "it", model_in(INT8, 3), exam)
     assert found.agreement >= 6 / 7
 
 
