@@ -28,10 +28,10 @@ class EpochRecord(Record):
 
 
 class PrioritizedPath(Record):
-    """A path of the board when training ended, the most accurate of its input size first.
+    """A path of the board when training ended, the best of its input size first.
 
     Attributes:
-        accuracy_percent: Top-1 on the last training batches it was seen on.
+        accuracy_percent: Top-1 on the held-out images that paths of the board are compared on.
         latency_ms: Predicted; None where no table was given.
     """
 

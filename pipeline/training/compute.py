@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pipeline.training.small_maps import SmallMaps
 
-_MAX_GRADIENT_NORM = 5.0
+MAX_GRADIENT_NORM = 5.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Compute:
             parameters: All it has; those without a gradient stay as they are.
         """
         self.scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(parameters, _MAX_GRADIENT_NORM)
+        nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
         self.scaler.step(optimizer)
         self.scaler.update()
 

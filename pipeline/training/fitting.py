@@ -143,7 +143,6 @@ class _Loop:
     def _round(self, epoch: int, done: Progressed, batches: Iterator[Batch]) -> Progressed:
         fit, context, start = self.fit, self.fit.context, time.perf_counter()
         first, count = epoch * self.steps + done.steps, min(_ROUND, self.steps - done.steps)
-        fit.learner.begin_round(first, count)
         losses = torch.zeros((), device=context.compute.device)
         for at in range(first, first + count):
             losses += self._step(at, next(batches))
@@ -167,12 +166,12 @@ class _Loop:
     def _step(self, at: int, batch: Batch) -> Tensor:
         fit, context, optimizer = self.fit, self.fit.context, self.trained.optimizer
         epoch, step = divmod(at, self.steps)
-        learning_rate = self.schedule.set(at)
+        self.schedule.set(at)
         # Dropout draws from torch's global generator.
         torch.manual_seed(seed_for(context.seed, "dropout", epoch, step))
         # Parameters outside the path keep no gradient, and the optimizer leaves them alone.
         optimizer.zero_grad(set_to_none=True)
-        loss = fit.learner.gradients(*batch, TrainingStep(at, learning_rate))
+        loss = fit.learner.gradients(*batch, TrainingStep(at, optimizer))
         context.processes.average([p.grad for p in self.parameters if p.grad is not None])
         context.compute.step(optimizer, self.parameters)
         if fit.average:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,11 @@ class TrainingStep:
 
     Attributes:
         at: Number of the step in the run, from 0.
-        learning_rate: Of the step.
+        optimizer: What will take the step, its learning rate set.
     """
 
     at: int
-    learning_rate: float
+    optimizer: Optimizer
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,6 @@ class Learner(Protocol):
     So nothing has to be read back from a GPU within a step; what a round found out is read at its
     end, at once. State is kept between rounds.
     """
-
-    def begin_round(self, at: int, steps: int) -> None:
-        """Called before a round.
-
-        Args:
-            at: Number of its first step in the run.
-            steps: How many steps it has.
-        """
 
     def gradients(self, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:
         """Leaves gradients in the parameters that take part in the step.
@@ -78,9 +71,6 @@ class Learner(Protocol):
 
 class Stateless:
     """The part of a learner that decides nothing between rounds and keeps nothing."""
-
-    def begin_round(self, at: int, steps: int) -> None:
-        """See `Learner`."""
 
     def end_round(self) -> Mapping[str, float]:
         """See `Learner`."""

@@ -16,6 +16,10 @@ Optimizer = Literal["adamw", "lion", "nadamw", "rmsproptf", "sgd"]
 
 HYPERNETWORK = "hypernetwork"
 
+# Held-out images that paths of the hypernetwork are compared on: fewer, and batch norm over them
+# would be noise.
+SHARED_IMAGES = 128
+
 
 class FitSettings(BaseModel):
     """How long and how fast to train.
@@ -40,19 +44,15 @@ class FitSettings(BaseModel):
 class MatchingSettings(BaseModel):
     """How the matching network learns who teaches whom (`training.hypernetwork.matching`).
 
+    How often and how fast follows from the number of steps.
+
     Attributes:
-        images: Training images held out for it.
-        probes: How many of these a path's behaviour is told by.
-        every: Steps between two updates.
-        learning_rate: Of its Adam optimizer.
+        images: Training images held out for it; paths are compared on the first 128 of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    images: int = Field(default=1000, ge=2)
-    probes: int = Field(default=8, ge=1)
-    every: int = Field(default=200, ge=1)
-    learning_rate: float = Field(default=1e-4, gt=0)
+    images: int = Field(default=1000, ge=SHARED_IMAGES)
 
 
 class TeachingSettings(BaseModel):
@@ -62,8 +62,8 @@ class TeachingSettings(BaseModel):
         board_size: Prioritized paths at each input size (K in the paper).
         start_share: Share of the steps before paths enter the board.
         temperature: Of the distillation loss.
-        matching: How the teacher is chosen; None: the most accurate of the board teaches, with
-            half the weight.
+        matching: How the teacher is chosen; None: the best of the board teaches, with half the
+            weight.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -114,9 +114,11 @@ class TrainSettings(FitSettings):
 
     @property
     def matching_images(self) -> int:
-        """Training images to hold out for the matching network."""
-        matching = self.teaching.matching if self.method == "cream" else None
-        return matching.images if matching else 0
+        """Training images to hold out for the board and the matching network."""
+        if self.method != "cream":
+            return 0
+        matching = self.teaching.matching
+        return matching.images if matching else SHARED_IMAGES
 
     def sizes(self, resolution: int) -> tuple[int, ...]:
         """All input sizes, that of the data first.

@@ -6,8 +6,8 @@ from benchmarks.training_step import _cream_step_s
 
 
 def test_what_the_look_ahead_costs_counts_once_in_200_steps() -> None:
-    single, cream = [0.1] * 40, [0.13] * 40
-    for due in (19, 39):
+    single, cream = [0.1] * 80, [0.13] * 80
+    for due in (39, 79):
         cream[due] = 0.33
-    found = _cream_step_s(cream, single, [0.2, 0.4])
-    assert found == pytest.approx(0.13 + 0.2 / 200 + 0.3 / 20)
+    found = _cream_step_s(cream, single, [0.2, 0.4], 200)
+    assert found == pytest.approx(0.13 + 0.2 / 200 + 0.3 / 40)

@@ -30,7 +30,7 @@ profile:
 train:
   method: cream
   epochs: 3
-  teaching: {{board_size: 4, matching: {{images: 64, probes: 4, every: 10}}}}
+  teaching: {{board_size: 4, matching: {{images: 128}}}}
 score: {{images: 100, recalibration_images: 64}}
 search: {{population: 8, candidates: 24, surrogate_share: 0.5, per_target: true}}
 verify: {{top_k: 2, protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}

@@ -12,8 +12,8 @@ from tests.images.conftest import digits as digits
 
 @pytest.fixture(scope="session")
 def matched_digits() -> ImageData:
-    """192 training images of 32 pixels, and 40 that the matching network learns from."""
-    return open_dataset("digits", resolution=32, seed=0, max_train=192, matching_images=40)
+    """192 training images of 32 pixels, and 150 that paths are compared and matched on."""
+    return open_dataset("digits", resolution=32, seed=0, max_train=192, matching_images=150)
 
 
 @pytest.fixture(scope="session")

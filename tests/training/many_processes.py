@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.network.supernet import Supernet
 from pipeline.training import fitting
 from pipeline.training.hypernetwork import hypernetwork
 from pipeline.training.hypernetwork.cream import Cream
+from pipeline.training.learner import TrainingStep
 from tests.training.tiny import CREAM, RETRAIN, retrain_network, train
 
 # With everything that each process draws or keeps for itself.
@@ -55,15 +56,14 @@ def write(folder: Path, told: dict[str, object]) -> None:
 
 def watch(told: dict[str, list[object]]) -> None:
     """Notes what each round decides, and the weights the run ends with."""
-    begin, end, run = Cream.begin_round, Cream.end_round, fitting.Fit.run
+    learn, end, run = Cream._learn, Cream.end_round, fitting.Fit.run
 
-    def begins(self: Cream, at: int, steps: int) -> None:
-        begin(self, at, steps)
-        told["paths"] += [self.paths.path_at(step).short for step in range(at, at + steps)]
-        chosen = self._teacher_at.items()
-        told["teachers"] += [[step, t.architecture.short, float(t.weight)] for step, t in chosen]
+    def learns(self: Cream, images: Tensor, labels: Tensor, step: TrainingStep) -> Tensor:
+        told["paths"].append(self.paths.path_at(step.at).short)
+        return learn(self, images, labels, step)
 
     def ends(self: Cream) -> object:
+        told["teachers"] += [[it.teacher.short, float(it.weight)] for it in self._lessons]
         figures = end(self)
         told["boards"].append(dict(self.state().values))
         return figures
@@ -75,7 +75,7 @@ def watch(told: dict[str, list[object]]) -> None:
         told["matching"] = self.learner.matching.network.linear.weight.flatten().tolist()
         return done
 
-    Cream.begin_round, Cream.end_round, fitting.Fit.run = begins, ends, runs
+    Cream._learn, Cream.end_round, fitting.Fit.run = learns, ends, runs
 
 
 def digest(model: nn.Module) -> str:

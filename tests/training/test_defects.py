@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from pipeline.cli import app as cli
-from pipeline.images.image_data import ImageData
 from pipeline.network.operators import build_operator
 from pipeline.network.supernet import Supernet
 from pipeline.space.architecture_file import published
@@ -21,10 +20,10 @@ from pipeline.space.operator_spec import OperatorSpec
 from pipeline.space.search_space import SearchSpace, get_space
 from pipeline.training.compute import compute_here
 from pipeline.training.hypernetwork.board import Board, BoardEntry
+from pipeline.training.hypernetwork.held_out import HeldOut
+from pipeline.training.hypernetwork.matching import Matching
 from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
-from pipeline.training.hypernetwork.teacher_paths import Matching
 from pipeline.training.processes import Processes
-from pipeline.training.settings import MatchingSettings
 from tests.training.tiny import CREAM, SINGLE_PATH, train
 
 
@@ -45,43 +44,33 @@ def test_1_the_prior_of_a_recipe_reaches_the_paths(space: SearchSpace, tmp_path:
     assert names == {"mb4_3x3"}
 
 
-def test_2_the_weight_is_that_of_the_best_entry_and_not_of_the_last(
-    space: SearchSpace, matched_digits: ImageData
-):
-    supernet = Supernet(space, 10, seed=0).train()
+def test_2_the_weight_is_that_of_the_best_entry_and_not_of_the_last(space: SearchSpace):
     matching = Matching.of(
-        supernet,
-        {32: matched_digits},
-        MatchingSettings(images=32, probes=4),
+        Supernet(space, 10, seed=0),
+        HeldOut({}),
         compute=compute_here(),
         processes=Processes(),
+        steps=100,
         seed=0,
     )
     torch.manual_seed(3)
     nn.init.normal_(matching.network.linear.weight)
+    nn.init.normal_(matching.network.linear.bias)
     sampler = PathSampler(space, 10, seed=0)
-    students = [sampler.draw(32, "student", number) for number in range(6)]
     teachers = [sampler.draw(32, "teacher", number) for number in range(4)]
     board = Board(4)
-    board.entries = [
-        BoardEntry(architecture=path, correct=9, images=10, macs=1, latency_ms=None, scored_at=0)
-        for path in teachers
-    ]
-    images = matched_digits.sample("matching-validation", 4)
-    best_places = set()
-    for student, chosen in zip(students, matching.choose(students, board), strict=True):
-        assert chosen is not None
-        with torch.no_grad(), matching.compute.forward():
-            taught = supernet(images, student).softmax(1)
-            weights = [
-                float(matching.network(taught - supernet(images, path).softmax(1)))
-                for path in teachers
-            ]
-        best = max(range(4), key=weights.__getitem__)
-        assert chosen.architecture == teachers[best]
-        assert float(chosen.weight) == pytest.approx(weights[best], rel=1e-4)
-        best_places.add(best)
-    assert best_places - {3}, "the last entry was the best for all: nothing was shown"
+    for _ in range(6):
+        profiles, taught = torch.randn(4, 5), torch.randn(5)
+        worths = matching.worth(profiles).tolist()
+        board.entries = [
+            BoardEntry(
+                architecture=path, macs=1, latency_ms=None, log_losses=(1,), correct=1, worth=worth
+            )
+            for path, worth in zip(teachers, worths, strict=True)
+        ]
+        weights = matching.weight(taught - profiles)
+        chosen = board.teacher_of(sampler.draw(32, "student", 0))
+        assert chosen == teachers[int(weights.argmax())]
 
 
 def test_3_no_random_path_decides_which_weights_are_kept(tmp_path: Path):

@@ -102,7 +102,7 @@ profile:
 train:
   method: cream
   epochs: 2
-  teaching: {board_size: 3, matching: {images: 32, probes: 4}}
+  teaching: {board_size: 3, matching: {images: 128}}
 retrain: {epochs: 1}
 """
 

@@ -31,9 +31,7 @@ CREAM = TrainSettings(
     epochs=3,
     batch_size=16,
     ema_decay=0.9,
-    teaching=TeachingSettings(
-        board_size=3, start_share=0.1, matching=MatchingSettings(images=32, probes=4, every=2)
-    ),
+    teaching=TeachingSettings(board_size=3, start_share=0.1, matching=MatchingSettings(images=128)),
 )
 SINGLE_PATH = CREAM.model_copy(update={"method": "single-path", "ema_decay": 0.0})
 RETRAIN = RetrainSettings(epochs=3, batch_size=16, dropout=0.2)

@@ -27,11 +27,12 @@ from pipeline.training.context import TrainingContext, training_context
 from pipeline.training.finished import inputs_digest, trained_once
 from pipeline.training.fitting import Fit
 from pipeline.training.hypernetwork.cream import Cream
+from pipeline.training.hypernetwork.held_out import HeldOut
+from pipeline.training.hypernetwork.matching import Matching
 from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
 from pipeline.training.hypernetwork.paths import Paths
 from pipeline.training.hypernetwork.sandwich import Sandwich
 from pipeline.training.hypernetwork.single_path import SinglePath
-from pipeline.training.hypernetwork.teacher_paths import Matching
 from pipeline.training.scoring.evaluation import HypernetworkScorer
 from pipeline.training.settings import ScoreSettings, TrainSettings
 from pipeline.work.progress import Progress
@@ -112,12 +113,11 @@ class _HypernetworkTraining:
         settings = self.settings
         if settings.sync_batch_norm:
             self.context.check_sync_batch_norm("train")
-        matching = settings.teaching.matching
-        held_out = self.data.record.num_matching_validation
-        if settings.method == "cream" and matching and held_out < matching.probes:
+        held_out, needed = self.data.record.num_matching_validation, settings.matching_images
+        if held_out < needed:
             raise DataError(
-                f"{held_out} images of {self.data.record.name} are held out for the matching "
-                f"network, which looks at {matching.probes}"
+                f"{held_out} images of {self.data.record.name} are held out of training; paths are "
+                f"compared and matched on {needed}"
             )
         self._paths().check()
 
@@ -187,22 +187,25 @@ class _HypernetworkTraining:
         steps = data.num_train_batches(settings.batch_size) * settings.epochs
         starts_at = round(teaching.start_share * steps)
         sizes = {size: data.at(size) for size in paths.resolutions}
+        held_out = HeldOut.of(sizes, settings.matching_images, self.context.compute.device)
         matching = None
         if teaching.matching:
             matching = Matching.of(
                 supernet,
-                sizes,
-                teaching.matching,
+                held_out,
                 compute=self.context.compute,
                 processes=self.context.processes,
+                steps=steps - starts_at,
                 seed=self.context.seed,
             )
         return Cream(
             *common,
             settings=teaching,
+            held_out=held_out,
             matching=matching,
             processes=self.context.processes,
             starts_at=starts_at,
+            steps=steps,
         )
 
     def _record(self, supernet: Supernet, learner: SinglePath, done: Progressed) -> TrainRecord:

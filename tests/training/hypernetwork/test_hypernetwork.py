@@ -97,7 +97,7 @@ def test_a_training_that_diverges_is_told(tmp_path: Path):
     ("settings", "macs_share", "error", "words"),
     [
         ({}, 0.99, InfeasibleError, "no path has at most"),
-        ({"method": "cream"}, 2.0, DataError, "0 images of digits are held out for the matching"),
+        ({"method": "cream"}, 2.0, DataError, "0 images of digits are held out of training"),
         pytest.param(
             {"sync_batch_norm": True}, 2.0, UsageError, r"train\.sync_batch_norm works on GPUs",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here"),

@@ -34,7 +34,8 @@ def test_the_paths_within_the_limits_learn_each_once(
     compute = compute_here()
     sandwich = Sandwich(supernet, paths, compute, 0.1, temperature=2.0)
     images, labels = next(iter(matched_digits.train_batches(Epoch(16, seed=0, number=0))))
-    loss = sandwich.gradients(images, labels, TrainingStep(3, 0.01))
+    step = TrainingStep(3, torch.optim.AdamW(supernet.parameters()))
+    loss = sandwich.gradients(images, labels, step)
     smallest, largest = paths.sampler.extremes(32)
     others = {smallest, paths.sampler.path(6, 32), paths.sampler.path(7, 32)} - {largest}
     assert len(others) == (0 if space is ONLY else 3)

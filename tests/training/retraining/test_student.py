@@ -18,7 +18,7 @@ from pipeline.training.settings import RetrainSettings
 
 IMAGES = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(8)
-STEP = TrainingStep(0, 0.1)
+STEP = TrainingStep(0, torch.optim.SGD([torch.zeros(1)]))
 SAID = torch.randn(8, 10, generator=torch.Generator().manual_seed(1))
 TAUGHT = {"teacher": {"weight": 0.3, "temperature": 2.0}}
 
