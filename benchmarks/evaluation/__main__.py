@@ -6,7 +6,7 @@ Takes the first, the tenth and the last generation of a real search, which `gene
 holds, and scores each together and one network at a time, in turns, with as many images as a
 search takes by default. A generation is what the search scored in it: it asks for no network
 twice, so nothing of it was known before. The floor is on the speed-up relative to what the MACs of
-shared beginnings allow; the accuracies must be the same. The weights are fresh: time does not
+shared beginnings allow; the scores must be the same. The weights are fresh: time does not
 depend on them.
 
     python -m benchmarks.evaluation --record
@@ -55,6 +55,7 @@ from pipeline.space.search_space import get_space
 from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
 from pipeline.training.hypernetwork.path_sampling import PathLimits
 from pipeline.training.scoring.evaluation import HypernetworkScorer
+from pipeline.training.scoring.network_score import NetworkScore
 from pipeline.training.scoring.prefix_cache import shared_macs_speedup
 from pipeline.training.settings import ScoreSettings, TrainSettings
 from pipeline.work.progress import ProgressFactory
@@ -140,8 +141,8 @@ def _missed(result: dict[str, Any]) -> list[str]:
             f"generation {result['generation']}: {result['speedup']:.2f} times as fast is "
             f"{result['of_allowed']:.2f} of what MACs allow, floor {FLOOR_OF_ALLOWED}"
         )
-    if not result["same_accuracies"]:
-        missed.append(f"generation {result['generation']}: accuracies differ")
+    if not result["same_scores"]:
+        missed.append(f"generation {result['generation']}: scores differ")
     return missed
 
 
@@ -163,7 +164,7 @@ def _measure(
             same[number] &= alone == together
             told(repeat * len(generations) + done, repeats * len(generations))
     return [
-        _result(number, networks, pairs[number]) | {"same_accuracies": same[number]}
+        _result(number, networks, pairs[number]) | {"same_scores": same[number]}
         for number, networks in generations.items()
     ]
 
@@ -184,7 +185,7 @@ def _result(
     }
 
 
-def _one_by_one(scorer: HypernetworkScorer, networks: Sequence[Architecture]) -> list[float]:
+def _one_by_one(scorer: HypernetworkScorer, networks: Sequence[Architecture]) -> list[NetworkScore]:
     return [scorer(network) for network in networks]
 
 
@@ -200,7 +201,7 @@ def _record(path: Path, progress: ProgressFactory) -> None:
     scorer = HypernetworkScorer(supernet, data, SEARCH_SCORE)
     asked: list[list[str]] = []
 
-    def score(architectures: Sequence[Architecture], on_scored: OnScored) -> list[float]:
+    def score(architectures: Sequence[Architecture], on_scored: OnScored) -> list[NetworkScore]:
         asked.append([architecture.short for architecture in architectures])
         return scorer.scores(architectures, on_scored)
 
@@ -215,7 +216,7 @@ def _record(path: Path, progress: ProgressFactory) -> None:
         keep=lambda architecture, scored: None,
         progress=progress("searching"),
     )
-    percents = [it.accuracy_percent or 0.0 for it in found.evaluated]
+    log_losses = [it.log_loss_nats or 0.0 for it in found.evaluated]
     until = list(accumulate(map(len, asked)))
     made = {
         "made_by": "python -m benchmarks.evaluation --record",
@@ -226,7 +227,7 @@ def _record(path: Path, progress: ProgressFactory) -> None:
         "search": SEARCH.model_dump(include=_SEARCHED),
         "limits": problem.limits.model_dump(exclude_defaults=True),
         "seed": SEED,
-        "best_percent": [max(percents[: until[number - 1]]) for number in RECORDED],
+        "best_log_loss_nats": [min(log_losses[: until[number - 1]]) for number in RECORDED],
     }
     lines = [made] + [{"generation": number, "networks": asked[number - 1]} for number in RECORDED]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")

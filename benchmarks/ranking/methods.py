@@ -95,7 +95,7 @@ def train_and_score(question: Hypernetwork, scratch: Path, *, data: Path) -> Hyp
     shutil.rmtree(scratch)
     return HypernetworkResult(
         question=question,
-        log_loss=tuple(it.log_loss for it in scores),
+        log_loss=tuple(it.log_loss_nats for it in scores),
         percent=tuple(it.accuracy_percent for it in scores),
         seconds=record.seconds,
     )

@@ -83,13 +83,14 @@ def scored_hypernetwork(question: Hypernetwork, scratch: Path) -> HypernetworkRe
         scored=tuple(
             Candidate(
                 architecture=path,
-                accuracy_percent=percent,
+                accuracy_percent=it.accuracy_percent,
+                log_loss_nats=it.log_loss_nats,
                 macs=(cost := architecture_cost(path)).macs,
                 params=cost.params,
                 latency_ms={},
                 violation=0.0,
             )
-            for path, percent in zip(distinct, score.scores(distinct), strict=True)
+            for path, it in zip(distinct, score.scores(distinct), strict=True)
         ),
         seconds=record.seconds,
     )

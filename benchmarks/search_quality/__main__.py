@@ -13,13 +13,15 @@ in the middle of what the space reaches. Then each strategy searches with severa
 * board: the paper's own way, the prioritized paths. It scores as many networks as the board has,
   so it is compared with the others at that number of evaluations.
 
-What is compared is the best score, which is what the search maximises: top-1 of the network with
-the hypernetwork's weights, on images of search-validation, batch norm recalibrated. Scores are
-deterministic, so a network that several strategies ask for is scored once; each is charged for it.
-The best of many scores flatters itself, so winners are also scored on the images of
-search-validation that the search did not see. Intervals are over seeds of the search (Student's
-t); there is one hypernetwork, so they say nothing of other ones. Where a setting was chosen by
-these figures, `--first-seed` and `--hypernetwork` take searches and weights not looked at before.
+What is compared is the best score: the lowest log-loss of a network with the hypernetwork's
+weights, on images of search-validation, batch norm recalibrated, told as the accuracy that goes
+with it among all networks of the study. Scores are deterministic, so a network that several
+strategies ask for is scored once; each is charged for it. The best of many scores flatters itself,
+so the networks that are chosen, by what is expected of them, also have their hits counted on the
+images of search-validation that the search did not see. Intervals are over seeds of the search
+(Student's t); there is one hypernetwork, so they say nothing of other ones. Where a setting was
+chosen by these figures, `--first-seed` and `--hypernetwork` take searches and weights not looked at
+before.
 
 Everything is kept as it is made, in `runs/search-quality`: a study that was stopped goes on.
 Latency is predicted from the shipped table, on any machine.
@@ -51,7 +53,9 @@ from benchmarks.search_quality.strategies import (
 from pipeline.cli.console import progress_bars
 from pipeline.device.target import host_slug
 from pipeline.files.whole import write_atomic
+from pipeline.records.scores import AccuracyScale
 from pipeline.space.architecture import Architecture
+from pipeline.training.scoring.network_score import scale_of
 from pipeline.training.settings import ScoreSettings, TrainSettings
 from pipeline.work.progress import ProgressFactory
 
@@ -131,8 +135,9 @@ def _studied(
         if of_board and cost >= 2:
             small = {name: [_found(ran(name, cost, seed)) for seed in seeds] for name in STRATEGIES}
             small[BOARD] = [of_board]
-    winners = [each.best for part in (runs, small) for of in part.values() for each in of]
+    winners = [each.chosen for part in (runs, small) for of in part.values() for each in of]
     unseen = _unseen(study, trained, scores, winners, images, progress)
+    scale = scale_of(list(scores.asked.values()))
     return {
         "made_by": "python -m benchmarks.search_quality",
         "device": host_slug(),
@@ -149,15 +154,20 @@ def _studied(
         "budget": budget,
         "seeds": list(seeds),
         "hypernetwork_seed": study.hypernetwork,
-        "strategies": {name: _strategy(of, budget, unseen) for name, of in runs.items()},
-        "differences": _differences(runs, SEEDED, (RANDOM, PLAIN), unseen),
+        "strategies": {name: _strategy(of, budget, unseen, scale) for name, of in runs.items()},
+        "differences": _differences(runs, SEEDED, (RANDOM, PLAIN), unseen, scale),
         "board": len(board),
         "board_evaluations": cost,
-        "at_board_evaluations": {name: _strategy(of, cost, unseen) for name, of in small.items()},
+        "at_board_evaluations": {
+            name: _strategy(of, cost, unseen, scale) for name, of in small.items()
+        },
         "scores": {
             "distinct_networks": len(scores.asked),
-            "of_all": _spread(list(scores.asked.values())),
-            "of_random_networks": _spread([p for one in runs[RANDOM] for p in one.percents]),
+            "percent_per_nat": scale.percent_per_nat,
+            "of_all": _spread([scale.percent(it.log_loss_nats) for it in scores.asked.values()]),
+            "of_random_networks": _spread(
+                [scale.percent(nats) for one in runs[RANDOM] for nats in one.log_losses_nats]
+            ),
         },
     }
 
@@ -176,43 +186,51 @@ def _unseen(
     images: int,
     progress: ProgressFactory,
 ) -> dict[str, float]:
-    """Winners' accuracy on the images of search-validation that scores are not made of."""
+    """Chosen networks' accuracy on the images of search-validation that scores are not made of."""
     everything = study.images.record.num_search_validation
     if everything <= images:
         return {}
     distinct = list(dict.fromkeys(winners))
     told = progress("winners on unseen images")
     with study.scores(trained, everything) as of_all:
-        on_all = of_all.percents(distinct)
+        on_all = of_all.of(distinct)
     told(len(distinct), len(distinct))
     return {
-        winner.short: (everything * percent - images * scores.asked[winner.short])
+        winner.short: (
+            everything * it.accuracy_percent - images * scores.asked[winner.short].accuracy_percent
+        )
         / (everything - images)
-        for winner, percent in zip(distinct, on_all, strict=True)
+        for winner, it in zip(distinct, on_all, strict=True)
     }
 
 
-def _strategy(runs: Sequence[Run], evaluations: int, unseen: dict[str, float]) -> dict[str, Any]:
-    curves = [one.best_so_far(evaluations) for one in runs]
-    winners = [unseen[one.best.short] for one in runs if unseen]
+def _strategy(
+    runs: Sequence[Run], evaluations: int, unseen: dict[str, float], scale: AccuracyScale
+) -> dict[str, Any]:
+    curves = [one.best_so_far(evaluations, scale) for one in runs]
+    winners = [unseen[one.chosen.short] for one in runs if unseen]
     return {
         "best_percent": _told(mean_of([curve[-1] for curve in curves])),
         "unseen_percent": _told(mean_of(winners)) if winners else None,
         "evaluations": [len(one.networks) for one in runs],
-        "winners": [one.best.short for one in runs],
+        "winners": [one.chosen.short for one in runs],
         "curves": [steps(curve) for curve in curves],
         "surrogate": [one.fit.model_dump() for one in runs if one.fit],
     }
 
 
 def _differences(
-    runs: Runs, ours: str, others: Sequence[str], unseen: dict[str, float]
+    runs: Runs,
+    ours: str,
+    others: Sequence[str],
+    unseen: dict[str, float],
+    scale: AccuracyScale,
 ) -> dict[str, dict[str, Any]]:
     def best(name: str) -> list[float]:
-        return [max(one.percents) for one in runs[name]]
+        return [scale.percent(min(one.log_losses_nats)) for one in runs[name]]
 
     def best_unseen(name: str) -> list[float]:
-        return [unseen[one.best.short] for one in runs[name]]
+        return [unseen[one.chosen.short] for one in runs[name]]
 
     return {
         f"{ours} - {other}": {
@@ -248,8 +266,8 @@ def _lines(told: dict[str, Any]) -> list[str]:
 
     spread = told["scores"]["of_random_networks"]
     lines = [
-        f"best score in percent after {told['budget']} evaluations, {len(told['seeds'])} seeds, "
-        "95 % intervals",
+        f"best score, told as accuracy in percent, after {told['budget']} evaluations, "
+        f"{len(told['seeds'])} seeds, 95 % intervals",
         *(line(name, found) for name, found in told["strategies"].items()),
         *(line(name, found) for name, found in told["differences"].items()),
         f"after {told['board_evaluations']} evaluations, as many as the board's paths",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -27,6 +27,7 @@ from pipeline.space.encoding import Floats, Rows, SlotTable
 from pipeline.space.search_space import SearchSpace
 from pipeline.training.hypernetwork.hypernetwork import train_hypernetwork
 from pipeline.training.hypernetwork.path_sampling import PathLimits
+from pipeline.training.scoring.network_score import NetworkScore
 from pipeline.training.scoring.score_workers import open_scorer
 from pipeline.training.settings import ScoreSettings, TrainSettings
 from pipeline.work.progress import Progress
@@ -151,12 +152,12 @@ class Scores:
     Attributes:
         score: Makes them.
         journal: Keeps them.
-        asked: Networks any strategy asked for, and their scores in percent.
+        asked: Networks any strategy asked for, and their scores.
     """
 
     score: Score
     journal: ScoreJournal
-    asked: dict[str, float] = field(default_factory=dict)
+    asked: dict[str, NetworkScore] = field(default_factory=dict)
 
     @property
     def known(self) -> dict[str, Scored]:
@@ -168,16 +169,15 @@ class Scores:
         self.journal.append(architecture, scored)
         self.journal.known[architecture.short] = scored
 
-    def note(self, architectures: list[Architecture], percents: list[float]) -> None:
-        """Counts networks as asked for."""
-        names = (architecture.short for architecture in architectures)
-        self.asked.update(zip(names, percents, strict=True))
+    def note(self, architectures: Sequence[Architecture]) -> None:
+        """Counts networks that were scored as asked for."""
+        self.asked.update((it.short, self.known[it.short].score) for it in architectures)
 
-    def percents(self, architectures: list[Architecture]) -> list[float]:
+    def of(self, architectures: Sequence[Architecture]) -> list[NetworkScore]:
         """Scores of networks, made where they are not known."""
         missing = [it for it in dict.fromkeys(architectures) if it.short not in self.known]
-        self.score(missing, lambda it, percent: self.keep(it, Scored(percent, 0.0)))
-        return [self.known[it.short].accuracy_percent for it in architectures]
+        self.score(missing, lambda it, score: self.keep(it, Scored(score, 0.0)))
+        return [self.known[it.short].score for it in architectures]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.search_quality.setup import Scores
+from pipeline.records.candidates import Candidate
+from pipeline.records.scores import AccuracyScale
 from pipeline.records.search import SearchRecord, SurrogateFit
+from pipeline.search.expectation import scored_candidates
 from pipeline.search.problem import Problem, as_rows
 from pipeline.search.repair import repair
 from pipeline.search.scoring import Scoring
@@ -41,24 +44,38 @@ class Run:
 
     Attributes:
         networks: What was scored, in the order of asking; all within the limits.
-        percents: Their scores.
+        log_losses_nats: Their scores.
+        chosen: The one of the lowest log-loss that is to be expected.
         fit: How well the surrogate explains scores left out of its fit; None without one.
     """
 
     networks: Sequence[Architecture]
-    percents: Sequence[float]
+    log_losses_nats: Sequence[float]
+    chosen: Architecture
     fit: SurrogateFit | None = None
 
-    @property
-    def best(self) -> Architecture:
-        """The most accurate network."""
-        return self.networks[int(np.argmax(self.percents))]
+    @classmethod
+    def of(cls, candidates: Sequence[Candidate], fit: SurrogateFit | None = None) -> Run:
+        """What a search scored."""
+        return cls(
+            [it.architecture for it in candidates],
+            [it.log_loss_nats for it in candidates if it.log_loss_nats is not None],
+            max(candidates, key=_quality).architecture,
+            fit,
+        )
 
-    def best_so_far(self, evaluations: int) -> list[float]:
-        """After each evaluation; a search that ended early keeps what it has."""
-        best = np.maximum.accumulate(self.percents)[:evaluations]
-        curve: list[float] = np.pad(best, (0, evaluations - len(best)), mode="edge").tolist()
-        return curve
+    def best_so_far(self, evaluations: int, scale: AccuracyScale) -> list[float]:
+        """Lowest log-loss after each evaluation, told as an accuracy in percent.
+
+        A search that ended early keeps what it has.
+        """
+        best = np.minimum.accumulate(self.log_losses_nats)[:evaluations]
+        kept = np.pad(best, (0, evaluations - len(best)), mode="edge")
+        return [scale.percent(float(nats)) for nats in kept]
+
+
+def _quality(candidate: Candidate) -> float:
+    return -np.inf if candidate.quality is None else candidate.quality
 
 
 def searched(
@@ -102,7 +119,7 @@ def searched(
         )
         found = _scored_in(record)
     if found is not None:
-        scores.note(list(found.networks), list(found.percents))
+        scores.note(found.networks)
     return found
 
 
@@ -116,10 +133,9 @@ def _random(problem: Problem, scores: Scores, budget: int, seed: int, progress: 
         distinct.update((row.tobytes(), row) for row in rows[left <= 0])
     rows = as_rows(list(distinct.values())[:budget], 1 + problem.variation.slots)
     scoring = Scoring(problem, scores.score, scores.known, scores.keep, progress, budget)
-    percents: list[float] = []
     for start in range(0, budget, _AT_ONCE):
-        percents += scoring.accuracies(rows[start : start + _AT_ONCE]).tolist()
-    return Run(problem.architectures(rows), percents)
+        scoring.quality_of(rows[start : start + _AT_ONCE])
+    return Run.of(scored_candidates(problem, scoring.rows, scoring.scores))
 
 
 def _scored_in(record: SearchRecord) -> Run | None:
@@ -129,8 +145,4 @@ def _scored_in(record: SearchRecord) -> Run | None:
     if len(inside) < len(record.evaluated):
         raise AssertionError("a search scores networks within the limits only")
     fits = record.exact.surrogates if record.exact else {}
-    return Run(
-        [it.architecture for it in inside],
-        [it.accuracy_percent for it in inside if it.accuracy_percent is not None],
-        next(iter(fits.values()), None),
-    )
+    return Run.of(inside, next(iter(fits.values()), None))

@@ -15,7 +15,7 @@ any machine: scores are free here, so that what is left is the search itself.
 * exact: seconds for the network of highest surrogate with its proof, and for the whole front,
   under limits on MACs and on the latency of two targets, all in the medians of random networks,
   with the margin that a recipe has unless it says otherwise. The surrogate is fitted as in a
-  search, on as many networks as one scores first by default; the accuracies it is fitted on are
+  search, on as many networks as one scores first by default; the log-losses it is fitted on are
   made up: they saturate with MACs, each operator has an effect in each stage, and there is noise.
   Each repeat has another surrogate; the slowest one counts.
 
@@ -54,6 +54,7 @@ from pipeline.search.seeds import seed_rows
 from pipeline.search.settings import SearchSettings
 from pipeline.space.architecture import Architecture
 from pipeline.space.encoding import Rows, SlotTable, encode
+from pipeline.training.scoring.network_score import NetworkScore
 from pipeline.work.progress import ProgressFactory
 
 TARGETS = {
@@ -154,11 +155,12 @@ def _evolution_per_s(
 def _search_per_s(problem: Problem, accuracy: SlotTable, generations: int, seed: int) -> float:
     """Candidates a second of a whole search, with its record."""
 
-    def score(architectures: Sequence[Architecture], on_scored: OnScored) -> list[float]:
-        percents: list[float] = accuracy.totals(encode(problem.space, architectures)).tolist()
-        for architecture, percent in zip(architectures, percents, strict=True):
-            on_scored(architecture, percent)
-        return percents
+    def score(architectures: Sequence[Architecture], on_scored: OnScored) -> list[NetworkScore]:
+        quality = accuracy.totals(encode(problem.space, architectures)).tolist()
+        scores = [NetworkScore(2, (-nats, -nats), 0.0) for nats in quality]
+        for architecture, scored in zip(architectures, scores, strict=True):
+            on_scored(architecture, scored)
+        return scores
 
     settings = SearchSettings(
         population=POPULATIONS[0],
@@ -185,10 +187,10 @@ def _proof(problem: Problem, seed: int) -> dict[str, float]:
     taken_s, (best, front) = timed(best_and_front, problem, {surrogate.resolution: surrogate})
     return {
         "seconds": taken_s,
-        "best_percent": best.value,
-        "bound_above_best_percent": best.bound - best.value,
+        "best_nats": best.value,
+        "bound_above_best_nats": best.bound - best.value,
         "front_points": len(front.rows),
-        "front_gap_percent": front.gap_percent,
+        "front_gap_nats": front.gap_nats,
     }
 
 
@@ -200,9 +202,9 @@ def _lines(told: dict[str, Any]) -> list[str]:
         lines.append(f"{name.replace('_', ' '):20s} {per_s:12,.0f} /s{beside}")
     lines.append(f"{'once-for-all':20s} {ONCE_FOR_ALL_PER_S:12,} /s   our measurement of its code")
     lines += [
-        f"exact: {proof['seconds']:5.2f} s, bound {proof['bound_above_best_percent']:.4f} points "
+        f"exact: {proof['seconds']:5.2f} s, bound {proof['bound_above_best_nats']:.4f} nats "
         f"above the best, {proof['front_points']} points of the front, its gap "
-        f"{proof['front_gap_percent']:.4f} points"
+        f"{proof['front_gap_nats']:.4f} nats"
         for proof in told["exact"]
     ]
     return lines

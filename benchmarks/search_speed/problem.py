@@ -1,4 +1,4 @@
-"""What is searched: the full space `cream` at 224 pixels, and made-up accuracies."""
+"""What is searched: the full space `cream` at 224 pixels, and made-up log-losses."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ SCALED = "scaled-copy/onnxruntime-fp32-b1-t1"
 _SCALE = 1.5
 _SAMPLED = 20_000
 
-# Made-up accuracies: about the range that networks of the space span on ImageNet with a
+# Made-up log-losses: about the range that networks of the space span on ImageNet with a
 # hypernetwork's weights, and noise as of 2,000 images seen by all networks.
-_LEAST_PERCENT, _GAIN_PERCENT, _SATURATES_AT_MACS = 50.0, 25.0, 0.2e9
-_SPREAD_PERCENT, _NOISE_PERCENT = 0.3, 0.5
+_MOST_NATS, _GAIN_NATS, _SATURATES_AT_MACS = 2.5, 1.25, 0.2e9
+_SPREAD_NATS, _NOISE_NATS = 0.015, 0.025
 
 
 def problem_on(*targets: str) -> Problem:
@@ -79,23 +79,23 @@ def fitted_surrogate(problem: Problem, seed: int) -> SlotTable:
     """
     settings, rng = SearchSettings(), np.random.default_rng(seed)
     rows = seed_rows(problem, round(settings.surrogate_share * settings.candidates), rng)
-    return fit_surrogate(problem.space, rows, _made_up_percent(problem, rows, rng)).tables[
+    return fit_surrogate(problem.space, rows, _made_up_quality(problem, rows, rng)).tables[
         RESOLUTION
     ]
 
 
-def _made_up_percent(problem: Problem, rows: Rows, rng: np.random.Generator) -> Floats:
-    """Accuracy that saturates with MACs, with effects of operators in stages, and noise."""
+def _made_up_quality(problem: Problem, rows: Rows, rng: np.random.Generator) -> Floats:
+    """Quality that saturates with MACs, with effects of operators in stages, and noise."""
     variation = problem.variation
     macs = macs_batch(problem.space, rows, NUM_CLASSES)
     saturating = 1 - np.exp(-macs / _SATURATES_AT_MACS)
-    effects = rng.normal(0.0, _SPREAD_PERCENT, (variation.stages, 1 + variation.operators))
+    effects = rng.normal(0.0, _SPREAD_NATS, (variation.stages, 1 + variation.operators))
     effects[:, 0] = 0.0
     slots = np.arange(variation.slots)
     of_blocks = effects[slots // variation.max_depth, rows[:, 1:]].sum(axis=1)
-    noise = rng.normal(0.0, _NOISE_PERCENT, len(rows))
-    percent: Floats = _LEAST_PERCENT + _GAIN_PERCENT * saturating + of_blocks + noise
-    return percent
+    noise = rng.normal(0.0, _NOISE_NATS, len(rows))
+    quality: Floats = -_MOST_NATS + _GAIN_NATS * saturating + of_blocks + noise
+    return quality
 
 
 def _median_latencies(problem: Problem) -> dict[str, float]:

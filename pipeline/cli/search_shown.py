@@ -21,7 +21,7 @@ from pipeline.cli.terminal_plot import FRONT_SIGN, search_plot
 from pipeline.records.candidates import Limits
 from pipeline.records.search import SearchRecord
 from pipeline.report.blocks import Cell, Table, columns
-from pipeline.report.cells import accuracy_cell, predicted_cell
+from pipeline.report.cells import accuracy_cell, expected_cell, predicted_cell
 from pipeline.report.formatting import (
     count,
     limit_count,
@@ -41,6 +41,7 @@ from pipeline.report.search_tables import (
 from pipeline.report.search_words import (
     best_single_words,
     exact_texts,
+    luck_words,
     margin_words,
     nearest_words,
     sharing_words,
@@ -194,15 +195,16 @@ def _found_table(record: SearchRecord) -> Table:
     labels = target_labels(targets)
     on = f" on {targets[0]}" if len(targets) == 1 else ""
     caption = (
-        f"The most accurate networks and the front ({len(shown)} of {len(record.front)} points,"
+        f"The best networks and the front ({len(shown)} of {len(record.front)} points,"
         f" marked {FRONT_SIGN}); latency predicted, ms{on}"
     )
     titles = [f"#{labels[target]}" if len(targets) > 1 else "#ms" for target in targets]
     return Table(
         caption,
-        columns("#Rank", "Front", "#Top-1", *titles, "#MACs", "#Params", "#px", "Network"),
+        columns("#Rank", "Front", "#Top-1", *(["#Expected"] if record.scale else []), *titles,
+                "#MACs", "#Params", "#px", "Network"),
         tuple(_found_row(record, index, rank.get(index), targets) for index in indices),
-    )
+    )  # fmt: skip
 
 
 def _found_row(
@@ -214,6 +216,7 @@ def _found_row(
         Cell("-" if rank is None else str(rank)),
         Cell(FRONT_SIGN if index in record.front else ""),
         accuracy_cell(candidate),
+        *([expected_cell(record, candidate)] if record.scale else []),
         *(Cell(_plain(cell.text).removesuffix(" ms")) for cell in latencies),
         Cell(count(candidate.macs)),
         Cell(count(candidate.params)),
@@ -232,6 +235,8 @@ def _thinned(front: Sequence[int], most: int) -> list[int]:
 
 def _sentences(record: SearchRecord) -> Iterator[str]:
     yield record.message
+    yield from record.remarks
+    yield luck_words(record)
     if record.exact:
         yield from (text.text for text in exact_texts(record.exact))
     yield margin_words(record)

@@ -50,7 +50,7 @@ def search_plot(record: SearchRecord, width: int) -> TerminalPlot:
         names = ", ".join(f"{mark.name} ({axis.show(mark.x)})" for mark in plotted.left_out)
         legend.append(f"Too far away to be drawn: {names}")
     return TerminalPlot(
-        title=f"{axis.figure}: top-1 on search-validation, %",
+        title=f"{axis.figure}: {plotted.y_title}",
         drawing=_draw(plotted, axis.most, width),
         legend=tuple(legend),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pipeline.files.whole import read_record
 from pipeline.recipe.data import open_data, opening
 from pipeline.recipe.recipe import Recipe
+from pipeline.recipe.remarks import told_remarks
 from pipeline.recipe.request import (
     held_by,
     path_limits,
@@ -60,9 +61,10 @@ def run_search(context: StageContext) -> SearchRecord:
             board=[path.architecture for path in trained.board],
             progress=context.progress("searching"),
         )
-        shown = _with_accuracies(published_candidates(problem, models), problem, scores, score)
+        shown = _with_scores(published_candidates(problem, models), problem, scores, score)
     return found.model_copy(
         update={
+            "remarks": told_remarks(context, found.scores, data.record),
             "published": tuple(shown),
             "foreign": tuple(
                 f"{name}: {difference}"
@@ -74,7 +76,7 @@ def run_search(context: StageContext) -> SearchRecord:
     )
 
 
-def _with_accuracies(
+def _with_scores(
     candidates: list[Candidate], problem: Problem, scores: ScoreJournal, score: Score
 ) -> list[Candidate]:
     """Scores the candidates that the hypernetwork holds."""
@@ -84,9 +86,15 @@ def _with_accuracies(
     if not held:
         return candidates
     scoring = Scoring(problem, score, scores.known, scores.append, silent, budget=len(held))
-    accuracies = dict(zip(held, scoring.accuracies(encode(problem.space, held)), strict=True))
+    rows = encode(problem.space, held)
+    scoring.quality_of(rows)
+    found = dict(zip(held, map(scoring.score_of, rows), strict=True))
     return [
-        candidate.model_copy(update={"accuracy_percent": accuracies.get(candidate.architecture)})
+        candidate.model_copy(
+            update={"accuracy_percent": it.accuracy_percent, "log_loss_nats": it.log_loss_nats}
+            if (it := found.get(candidate.architecture))
+            else {}
+        )
         for candidate in candidates
     ]
 

@@ -6,6 +6,7 @@ from pipeline.device.target import Target
 from pipeline.files.whole import read_record
 from pipeline.latency.model import LatencyModel
 from pipeline.recipe.data import open_data
+from pipeline.recipe.remarks import told_remarks
 from pipeline.recipe.request import path_limits
 from pipeline.recipe.resume import StageContext
 from pipeline.recipe.sizes import left_out_words, sizes_of, untrainable
@@ -44,7 +45,8 @@ def run_train(context: StageContext) -> TrainRecord:
         seed=recipe.seed,
         progress=context.progress("training the hypernetwork"),
     )
-    return record.model_copy(update={"left_out": left_out})
+    remarks = told_remarks(context, record.scores, record.dataset)
+    return record.model_copy(update={"left_out": left_out, "remarks": remarks})
 
 
 def run_retrain(context: StageContext) -> RetrainRecord:

@@ -8,11 +8,12 @@ from pydantic import Field
 
 from pipeline.files.record import Record
 from pipeline.records.candidates import Candidate, Limits
+from pipeline.records.scores import AccuracyScale, Luck, ScoreSpread
 from pipeline.space.architecture import Architecture
 
 
 class SurrogateFit(Record):
-    """How well a sum over blocks explains hypernetwork scores.
+    """How well a sum over blocks explains hypernetwork scores; as accuracy, by the search's scale.
 
     Attributes:
         samples: Scored networks it was fitted on.
@@ -31,7 +32,7 @@ class FrontPoint(Record):
     """A network as the exact search sees it.
 
     Attributes:
-        surrogate_percent: Accuracy as the surrogate has it.
+        surrogate_percent: Accuracy as the surrogate has it, by the search's scale.
         latency_ms: Predicted on the searched target.
     """
 
@@ -73,10 +74,10 @@ class ResolutionResult(Record):
 
     Attributes:
         evaluated: Candidates scored at this size.
-        best: Index of the most accurate of them.
-        hypervolume: Of its own front, in the units of `SearchRecord.hypervolume`.
+        best: Index of the best of them.
+        hypervolume: Of its own scores, in the units of `SearchRecord.hypervolume`.
         most_lost_percent: Most points, at any latency, by which its own front is below that of all
-            sizes together.
+            sizes together, as expected.
     """
 
     resolution: int
@@ -90,9 +91,10 @@ class TargetWinner(Record):
     """The winner of one target searched for on its own, and what sharing one network costs it.
 
     Attributes:
-        best: Index of the most accurate candidate within this target's limit and those that are
-            not about latency; None where there is none.
-        shared_lost_percent: Points by which the network within all limits is less accurate.
+        best: Index of the best candidate within this target's limit and those that are not about
+            latency; None where there is none.
+        shared_lost_percent: Points by which the network within all limits is expected to be less
+            accurate.
     """
 
     target: str
@@ -103,6 +105,9 @@ class TargetWinner(Record):
 class SearchRecord(Record):
     """A search under limits.
 
+    Candidates are ordered by `Candidate.quality`: by their log-loss, less what of it is luck.
+    Accuracies that no hits were counted for are log-losses told by `scale`.
+
     Attributes:
         target: Whose latency makes the front, together with accuracy.
         strategy: How candidates were chosen.
@@ -110,11 +115,16 @@ class SearchRecord(Record):
         message: Why the search ended, and for an infeasible request how far off the nearest is.
         evaluated: Every candidate scored, in the order of evaluation.
         front: Indices into `evaluated` of the feasible candidates no other feasible one beats in
-            accuracy and in latency at once, fastest first.
-        ranking: Indices of feasible candidates, most accurate first.
+            quality and in latency at once, fastest first.
+        ranking: Indices of feasible candidates, the best first.
         num_images: Images of search-validation each candidate was scored on.
-        hypervolume: Of the front after each generation: the share it dominates of the rectangle
-            from the slowest allowed latency to 0 and from chance to 100 %.
+        scores: How far the scores are apart; None where they are hits, or of a single network.
+        scale: How log-losses are told as accuracies; None where scores are hits.
+        luck: What of the best score is luck; None as `scores`, and where nothing is feasible.
+        remarks: What should be known before the scores are believed, a sentence each.
+        hypervolume: Of the scores after each generation: the share they dominate of the rectangle
+            from the slowest allowed latency to 0 and from guessing (a log-loss of ln(classes)) to
+            certainty (0).
         reachable: Smallest and largest value of each cost, over all input sizes.
         exact: What is proved with the surrogate; None where none was fitted.
         resolutions: Each input size, where several were searched.
@@ -137,6 +147,10 @@ class SearchRecord(Record):
     front: tuple[int, ...]
     ranking: tuple[int, ...]
     num_images: int
+    scores: ScoreSpread | None = None
+    scale: AccuracyScale | None = None
+    luck: Luck | None = None
+    remarks: tuple[str, ...] = ()
     hypervolume: tuple[float, ...]
     reachable: dict[str, tuple[float, float]]
     exact: ExactSearch | None = None
@@ -148,3 +162,9 @@ class SearchRecord(Record):
     table_scale: dict[str, float] = Field(default_factory=dict)
     seed: int
     seconds: float
+
+    def expected_percent(self, candidate: Candidate) -> float | None:
+        """The accuracy that one of the search's candidates is shown with: its quality as such."""
+        if self.scale is None or candidate.quality is None:
+            return candidate.accuracy_percent
+        return self.scale.percent(-candidate.quality)

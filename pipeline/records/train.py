@@ -9,6 +9,7 @@ from pydantic import Field
 from pipeline.device.fingerprint import Environment
 from pipeline.files.record import Record
 from pipeline.records.dataset import DatasetRecord
+from pipeline.records.scores import ScoreSpread
 from pipeline.space.architecture import Architecture
 
 
@@ -49,6 +50,9 @@ class TrainRecord(Record):
         resolutions: All input sizes it was trained at.
         left_out: Input sizes of the recipe at which there were no paths to train, and why.
         board: Empty where the method has none.
+        scores: How far the log-losses of a few random paths were apart in the end; None in records
+            of earlier versions.
+        remarks: What should be known before the hypernetwork is searched, a sentence each.
         compute: Device and precision.
         processes: How many trained together.
     """
@@ -63,6 +67,8 @@ class TrainRecord(Record):
     params: int
     epochs: tuple[EpochRecord, ...]
     board: tuple[PrioritizedPath, ...] = ()
+    scores: ScoreSpread | None = None
+    remarks: tuple[str, ...] = ()
     dataset: DatasetRecord
     compute: str
     processes: int = 1

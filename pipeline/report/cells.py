@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from pipeline.measure.statistics import LatencyStats
 from pipeline.records.candidates import Candidate, LatencyPrediction
+from pipeline.records.search import SearchRecord
 from pipeline.records.verify import VerifiedCandidate
 from pipeline.report.blocks import Cell
-from pipeline.report.formatting import latency_words, percent, signed_percent
+from pipeline.report.formatting import latency_words, percent, plus_minus, signed_percent
 
 NONE = Cell("–")
 Number = TypeVar("Number", bound=float)
@@ -36,6 +37,14 @@ def accuracy_cell(candidate: Candidate, unknown: str = "–") -> Cell:
     """Top-1 with shared weights."""
     accuracy = candidate.accuracy_percent
     return Cell(unknown if accuracy is None else percent(accuracy), accuracy)
+
+
+def expected_cell(search: SearchRecord, candidate: Candidate) -> Cell:
+    """Top-1 with shared weights that is expected of a candidate of the search."""
+    accuracy, std_nats = search.expected_percent(candidate), candidate.expected_std_nats
+    if accuracy is None or search.scale is None or std_nats is None:
+        return number_cell(accuracy, percent)
+    return Cell(plus_minus(accuracy, search.scale.percent_per_nat * std_nats, "%"), accuracy)
 
 
 def predicted_cell(candidate: Candidate, target: str | None) -> Cell:

@@ -90,6 +90,11 @@ def integer(value: int) -> str:
     return f"{value:,}".replace(",", "\u202f")
 
 
+def nats(value: float) -> str:
+    """A log-loss, in nats, e.g. `1.1034`."""
+    return f"{value:.4f}"
+
+
 def percent(value: float, decimals: int = 1) -> str:
     """A share given in percent, e.g. `88.4 %`."""
     return f"{value:.{decimals}f}{NBSP}%"

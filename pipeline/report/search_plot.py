@@ -112,6 +112,7 @@ class Plotted:
         left_out: Published models too far away to be shown.
         x: Range of the horizontal axis.
         y: Range of accuracy, in percent.
+        y_title: What accuracy it is.
     """
 
     sizes: tuple[int, ...]
@@ -124,6 +125,7 @@ class Plotted:
     left_out: tuple[PublishedMark, ...]
     x: tuple[float, float]
     y: tuple[float, float]
+    y_title: str
 
 
 def searched_targets(search: SearchRecord) -> tuple[str, ...]:
@@ -174,6 +176,7 @@ def gather(inputs: ReportInputs, search: SearchRecord, summary: Summary, axis: A
         x=shown_x,
         # More room on top, where the chosen network's label stands.
         y=(low, high + 0.08 * (high - low)),
+        y_title=("expected " if search.scale else "") + "top-1 on search-validation, %",
     )
 
 
@@ -183,21 +186,21 @@ def searched_sizes(search: SearchRecord) -> tuple[int, ...]:
     return tuple(sorted(sizes | {result.resolution for result in search.resolutions}))
 
 
-def _at(axis: Axis, candidate: Candidate) -> tuple[float, float] | None:
-    x, y = axis.predicted(candidate), candidate.accuracy_percent
+def _at(search: SearchRecord, axis: Axis, candidate: Candidate) -> tuple[float, float] | None:
+    x, y = axis.predicted(candidate), search.expected_percent(candidate)
     return None if x is None or y is None else (x, y)
 
 
 def _cloud(search: SearchRecord, axis: Axis, sizes: tuple[int, ...]) -> Iterator[Dot]:
     for candidate in search.evaluated:
-        at = _at(axis, candidate)
+        at = _at(search, axis, candidate)
         if at:
             place = sizes.index(candidate.architecture.resolution)
             yield Dot(*at, place, candidate.violation <= 0)
 
 
 def _front(search: SearchRecord, axis: Axis) -> list[tuple[float, float]]:
-    places = (_at(axis, search.evaluated[index]) for index in search.front)
+    places = (_at(search, axis, search.evaluated[index]) for index in search.front)
     return sorted(place for place in places if place)
 
 
@@ -210,7 +213,7 @@ def _exact(search: SearchRecord, axis: Axis) -> Iterator[tuple[float, float]]:
 def _own_best(search: SearchRecord, axis: Axis) -> tuple[float, float] | None:
     for winner in search.per_target:
         if winner.target == axis.target and winner.best is not None:
-            return _at(axis, search.evaluated[winner.best])
+            return _at(search, axis, search.evaluated[winner.best])
     return None
 
 
@@ -218,7 +221,8 @@ def _published(search: SearchRecord, axis: Axis) -> Iterator[PublishedMark]:
     for candidate in search.published:
         x = axis.predicted(candidate)
         if x is not None:
-            yield PublishedMark(candidate.architecture.label, x, candidate.accuracy_percent)
+            accuracy = search.expected_percent(candidate)
+            yield PublishedMark(candidate.architecture.label, x, accuracy)
 
 
 def _is_near(mark: PublishedMark, xs: list[float], ys: list[float]) -> bool:
@@ -242,7 +246,7 @@ def _marks(
     winner = winner_index(inputs)
     for index, verified in enumerate(inputs.verify.candidates):
         candidate = verified.candidate
-        at = _at(axis, candidate)
+        at = _at(search, axis, candidate)
         if at is None:
             continue
         measured, within = axis.measured(verified), verified.verdict == "within"
@@ -264,7 +268,7 @@ def _marks(
 def _unmeasured_choice(search: SearchRecord, summary: Summary, axis: Axis) -> Iterator[Mark]:
     """The chosen network while nothing was measured: where it is predicted to be."""
     for candidate in search.evaluated:
-        at = _at(axis, candidate)
+        at = _at(search, axis, candidate)
         if at and candidate.architecture == summary.architecture:
             yield Mark(
                 name=candidate.architecture.name or notation(candidate.architecture),

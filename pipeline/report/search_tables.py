@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipeline.records.candidates import Candidate, Limits
 from pipeline.records.search import ResolutionResult, SearchRecord, SurrogateFit, TargetWinner
 from pipeline.report.blocks import Cell, Table, columns, pairs_table
-from pipeline.report.cells import NONE, accuracy_cell, number_cell, predicted_cell
+from pipeline.report.cells import NONE, expected_cell, number_cell, predicted_cell
 from pipeline.report.formatting import (
     count,
     duration,
@@ -15,6 +15,7 @@ from pipeline.report.formatting import (
     limit_count,
     limit_ms,
     milliseconds,
+    nats,
     notation,
     percent,
     signed_percent,
@@ -44,6 +45,7 @@ def facts_table(search: SearchRecord) -> Table:
         ("… within every limit, predicted", integer(feasible)),
         ("… on the front", integer(len(search.front))),
         ("generations", integer(len(search.hypervolume))),
+        *_score_facts(search),
         *_exact_facts(search),
         *_margin_facts(search.limits),
         *(
@@ -62,6 +64,17 @@ def facts_table(search: SearchRecord) -> Table:
         ("time", duration(search.seconds)),
     ]
     return pairs_table("The search in numbers.", rows)
+
+
+def _score_facts(search: SearchRecord) -> Iterator[tuple[str, str]]:
+    scores = search.scores
+    if scores is None or search.scale is None:
+        return
+    yield "log-losses differ by, nats (standard deviation)", nats(scores.std_nats)
+    yield "… of which their errors make", nats(scores.error_nats)
+    reliability = scores.reliability_at(scores.images)
+    yield "… and networks, of their variance", percent(100 * reliability, 0)
+    yield "… told as accuracy, 0.01 nats", points(search.scale.percent_per_nat / 100)
 
 
 def _exact_facts(search: SearchRecord) -> Iterator[tuple[str, str]]:
@@ -158,7 +171,7 @@ def _size_row(search: SearchRecord, result: ResolutionResult) -> tuple[Cell, ...
     return (
         Cell(str(result.resolution), result.resolution),
         Cell(integer(result.evaluated), result.evaluated),
-        accuracy_cell(best) if best else NONE,
+        expected_cell(search, best) if best else NONE,
         predicted_cell(best, search.target) if best else NONE,
         Cell(percent(100 * result.hypervolume, 2), result.hypervolume),
         Cell(points(result.most_lost_percent), result.most_lost_percent),
@@ -180,7 +193,7 @@ def targets_table(search: SearchRecord) -> Table:
     """The winner of each target searched for on its own, beside the shared one."""
     shared = search.evaluated[search.ranking[0]] if search.ranking else None
     return Table(
-        "The most accurate network of each target, within its latency limit alone (limits on MACs"
+        "The best network of each target, within its latency limit alone (limits on MACs"
         " and parameters hold too), and what the network within all limits gives away there.",
         columns("On target", "#Its limit", "#~Own top-1", "#~… predicted there", "#~Shared top-1",
                 "#~… predicted there", "#~Sharing costs", "Own network"),
@@ -196,9 +209,9 @@ def _target_row(
     return (
         Cell(winner.target, code=True),
         number_cell(limit, limit_ms),
-        accuracy_cell(own) if own else Cell("none within", tone="bad"),
+        expected_cell(search, own) if own else Cell("none within", tone="bad"),
         predicted_cell(own, winner.target) if own else NONE,
-        accuracy_cell(shared) if shared else Cell("none within", tone="bad"),
+        expected_cell(search, shared) if shared else Cell("none within", tone="bad"),
         predicted_cell(shared, winner.target) if shared else NONE,
         Cell(shared_lost(winner), winner.shared_lost_percent),
         Cell(notation(own.architecture), code=True) if own else NONE,

@@ -15,7 +15,7 @@ from pipeline.records.search import (
     TargetWinner,
 )
 from pipeline.report.blocks import Text
-from pipeline.report.formatting import NBSP, integer, percent, plural, with_unit
+from pipeline.report.formatting import NBSP, integer, nats, percent, plural, with_unit
 
 _NOTHING = 1e-9
 """A difference below this, in points, is the rounding of sums and none."""
@@ -114,12 +114,34 @@ def _span(fits: Sequence[SurrogateFit], figure: Callable[[SurrogateFit], float])
 
 
 def regret_words(exact: ExactSearch) -> str:
-    """What the most accurate network by score gives away, as the surrogate sees it."""
+    """What the best network by score gives away, as the surrogate sees it."""
     if exact.chosen_regret_percent <= _NOTHING:
-        return "The most accurate network by score is also the surrogate's best."
+        return "The best network by score is also the surrogate's best."
     return (
-        "As the surrogate sees it, the most accurate network by score gives away"
+        "As the surrogate sees it, the best network by score gives away"
         f" {points(exact.chosen_regret_percent)} against its best."
+    )
+
+
+def luck_words(search: SearchRecord) -> str:
+    """What of the best score is luck, and what is expected of the chosen network; else empty."""
+    luck = search.luck
+    if luck is None or search.scale is None:
+        return ""
+    best, chosen = (search.evaluated[index] for index in (luck.best, search.ranking[0]))
+    if best.log_loss_nats is None or chosen.log_loss_nats is None or chosen.expected_nats is None:
+        return ""
+    of_luck = f"{nats(luck.nats)} ± {nats(luck.std_nats)}{NBSP}nats ({points(luck.percent)})"
+    words = (
+        f"The best of {plural(len(search.ranking), 'score')}, a log-loss of"
+        f" {nats(best.log_loss_nats)}{NBSP}nats, owes {of_luck} to luck, by what the others tell of"
+        " such a network."
+    )
+    if chosen != best:
+        words += f" Another one is chosen, with a score of {nats(chosen.log_loss_nats)}."
+    return (
+        f"{words} Expected of the chosen one on other images: {nats(chosen.expected_nats)} ±"
+        f" {nats(chosen.expected_std_nats or 0.0)}{NBSP}nats."
     )
 
 

@@ -1,14 +1,14 @@
 """Evolution of architectures inside limits, as ask and tell.
 
-Constrained NSGA-II (Deb et al., 2002) on two objectives, accuracy up and the target's latency
+Constrained NSGA-II (Deb et al., 2002) on two objectives, quality up and the target's latency
 down. Other costs are limits, not objectives: each further objective makes more of a population
 incomparable and weakens selection, and MACs mostly agree with latency (they break ties in the
-final ranking). Survivors keep the whole front; parents are the most accurate of a few survivors,
-because the question is the most accurate network within the limits and the front comes with it.
+final ranking). Survivors keep the whole front; parents are the best of a few survivors, because the
+question is the best network within the limits and the front comes with it.
 
 Candidates are feasible by construction: whatever sampling, mutation and crossover make is repaired
 before it is asked about, so that no evaluation is spent on a network that cannot be used. Where a
-guide guesses accuracies, more children are made than asked about, and the most promising are.
+guide guesses qualities, more children are made than asked about, and the most promising are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ROUNDS = 20
 _OFFSPRING = 4
 """Children made for each that is asked about, where there is a guide to choose among them."""
 _TOURNAMENT = 4
-"""Survivors of which the most accurate becomes a parent."""
+"""Survivors of which the best becomes a parent."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class _Population:
 
 
 class Evolution:
-    """Proposes architectures and learns from their accuracies.
+    """Proposes architectures and learns from their qualities: minus their log-losses, in nats.
 
-    Alternate `ask` and `tell`. What is asked depends on the arguments and the accuracies told, on
+    Alternate `ask` and `tell`. What is asked depends on the arguments and the qualities told, on
     nothing else.
 
     Args:
@@ -66,7 +66,7 @@ class Evolution:
         rng: Random generator.
 
     Attributes:
-        guide: Guesses accuracies: of several children the most promising are asked about. None:
+        guide: Guesses qualities: of several children the most promising are asked about. None:
             each is.
     """
 
@@ -92,10 +92,10 @@ class Evolution:
         self._planted += new
         return len(new)
 
-    def learn(self, rows: Rows, accuracy_percent: Floats) -> None:
-        """Takes rows inside the limits whose accuracies are known already."""
+    def learn(self, rows: Rows, quality: Floats) -> None:
+        """Takes rows inside the limits whose qualities are known already."""
         self._asked.update(row.tobytes() for row in rows)
-        self.tell(rows, accuracy_percent)
+        self.tell(rows, quality)
 
     def ask(self, most: int | None = None) -> Rows:
         """Rows to score next: inside the limits, none asked before.
@@ -128,15 +128,15 @@ class Evolution:
             found.update((row.tobytes(), row) for row in new)
         return as_rows(list(found.values())[:count], 1 + self._problem.variation.slots)
 
-    def tell(self, rows: Rows, accuracy_percent: Floats) -> None:
-        """Takes the accuracies of asked rows and lets the fittest survive.
+    def tell(self, rows: Rows, quality: Floats) -> None:
+        """Takes the qualities of asked rows and lets the fittest survive.
 
         Args:
             rows: As asked.
-            accuracy_percent: Shape (n,).
+            quality: Shape (n,).
         """
         costs = self._problem.costs(rows)
-        objectives = np.column_stack([-accuracy_percent, costs[self._problem.latency]])
+        objectives = np.column_stack([-quality, costs[self._problem.latency]])
         everyone = _Population(rows, objectives, violation(costs, self._problem.limits))
         if self._population:
             everyone = self._population.joined(everyone)
@@ -155,7 +155,7 @@ class Evolution:
         return self._problem.variation.mutate(crossed, self._mutation_probability, self._rng)
 
     def _parents(self, population: _Population, n: int) -> Rows:
-        """The most accurate of a few random survivors, n times."""
+        """The best of a few random survivors, n times."""
         drawn = self._rng.integers(0, len(population.rows), (n, _TOURNAMENT))
         best = population.objectives[drawn, 0].argmin(axis=1)
         chosen: Indices = drawn[np.arange(n), best]

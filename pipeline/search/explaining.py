@@ -50,7 +50,7 @@ def explain(problem: Problem) -> Explanation:
 def nearest_candidate(problem: Problem) -> Candidate:
     """The architecture with the smallest violation; 0 where there is one inside the limits."""
     found = nearest(problem, Cuts())
-    return problem.candidates(found.row[None], [None])[0]
+    return problem.candidates(found.row[None])[0]
 
 
 def describe_infeasible(problem: Problem, closest: Candidate) -> str:

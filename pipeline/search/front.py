@@ -123,20 +123,20 @@ def survivors(objectives: Floats, violation: Floats, size: int) -> Indices:
     return np.array(kept, dtype=np.intp)
 
 
-def pareto_front(accuracy: Floats, latency: Floats) -> list[int]:
-    """Candidates that no other beats in accuracy and latency at once, fastest first.
+def pareto_front(quality: Floats, latency: Floats) -> list[int]:
+    """Candidates that no other beats in quality and latency at once, fastest first.
 
     Args:
-        accuracy: To be maximised, shape (n,).
+        quality: To be maximised, shape (n,).
         latency: To be minimised, shape (n,).
 
     Returns:
         Indices by rising latency; candidates equal in both stand side by side.
     """
-    points = np.column_stack([latency, accuracy])
+    points = np.column_stack([latency, quality])
     front: list[int] = []
-    for index in np.lexsort((-accuracy, latency)).tolist():
-        better = not front or accuracy[index] > accuracy[front[-1]]
+    for index in np.lexsort((-quality, latency)).tolist():
+        better = not front or quality[index] > quality[front[-1]]
         if better or (points[index] == points[front[-1]]).all():
             front.append(index)
     return front

@@ -9,26 +9,26 @@ from pipeline.space.encoding import Floats
 
 
 def hypervolume(
-    accuracy_percent: Floats, latency_ms: Floats, *, chance_percent: float, slowest_ms: float
+    quality: Floats, latency_ms: Floats, *, guessing_nats: float, slowest_ms: float
 ) -> float:
-    """The share that candidates dominate of the rectangle between chance and perfection.
+    """The share that candidates dominate of the rectangle between guessing and certainty.
 
     Source: Zitzler & Thiele, "Multiobjective Evolutionary Algorithms: A Comparative Case Study and
     the Strength Pareto Approach", IEEE Transactions on Evolutionary Computation 3(4), 1999.
 
     Args:
-        accuracy_percent: Shape (n,).
+        quality: Minus the log-loss in nats, shape (n,).
         latency_ms: Shape (n,).
-        chance_percent: Accuracy at which the rectangle begins; it ends at 100 %.
+        guessing_nats: Log-loss at which the rectangle begins; it ends at 0.
         slowest_ms: Latency at which it begins; it ends at 0.
 
     Returns:
         0 to 1; 0 without candidates.
     """
-    if not len(accuracy_percent):
+    if not len(quality):
         return 0.0
-    front = pareto_front(accuracy_percent, latency_ms)
-    height = (accuracy_percent[front] - chance_percent) / (100.0 - chance_percent)
+    front = pareto_front(quality, latency_ms)
+    height = 1.0 + quality[front] / guessing_nats
     latency = np.minimum(latency_ms[front], slowest_ms)
     widths = np.diff(np.append(latency, slowest_ms)) / slowest_ms
     return float((np.clip(height, 0.0, 1.0) * widths).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,7 +45,7 @@ class Problem:
         space: What is searched, possibly narrowed.
         num_classes: Classes of every network.
         limits: What every network keeps to, all at once.
-        target: Whose latency makes the front, together with accuracy.
+        target: Whose latency makes the front, together with quality.
         tables: Additive costs, at every input size that is searched.
         uncertainty: Of each target's latency.
         foreign: Targets whose tables are of another machine.
@@ -112,6 +113,11 @@ class Problem:
         return self.limits.model_copy(update={"latency_ms": own})
 
     @property
+    def guessing_nats(self) -> float:
+        """Log-loss of giving each class the same probability."""
+        return math.log(self.num_classes)
+
+    @property
     def limited_keys(self) -> tuple[str, ...]:
         """Names of the costs that have a limit."""
         return tuple(dict.fromkeys(bound.key for bound in bounds(self.limits)))
@@ -120,8 +126,8 @@ class Problem:
         """The networks of rows."""
         return [decode(self.space, row, self.num_classes) for row in rows]
 
-    def candidates(self, rows: Rows, accuracies: list[float | None]) -> list[Candidate]:
-        """Rows with everything known about them."""
+    def candidates(self, rows: Rows) -> list[Candidate]:
+        """Rows with everything known about them before they are scored."""
         costs = self.costs(rows)
         beyond = violation(costs, self.limits)
         targets = [key.partition("/")[2] for key in self.tables.keys if key.startswith("latency")]
@@ -129,7 +135,7 @@ class Problem:
         return [
             Candidate(
                 architecture=architecture,
-                accuracy_percent=accuracies[index],
+                accuracy_percent=None,
                 macs=round(costs[MACS][index]),
                 params=round(costs[PARAMS][index]),
                 latency_ms={

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.errors import StorageError
 from pipeline.files.whole import storage_errors
 from pipeline.search.scoring import Scored
 from pipeline.space.architecture import Architecture
+from pipeline.training.scoring.network_score import NetworkScore
+
+_HITS_ALONE = {"architecture", "accuracy_percent", "seconds"}
+"""What a line holds that was written when hits were all that was counted."""
 
 
 class ScoreJournal:
     """Scores as they are made, one synced JSON line each; a line that was cut is dropped.
+
+    Lines that hold no log-loss are passed over: those scores are made again.
 
     Args:
         path: The file; made by the first score.
@@ -38,10 +45,14 @@ class ScoreJournal:
                     os.truncate(path, len(whole))
         for line in whole.splitlines():
             try:
-                score = json.loads(line)
-                self.known[str(score["architecture"])] = Scored(
-                    float(score["accuracy_percent"]), float(score["seconds"])
-                )
+                kept = json.loads(line)
+                if set(kept) != _HITS_ALONE:
+                    score = NetworkScore(
+                        images=int(kept["images"]),
+                        log_losses=tuple(map(float, kept["log_losses"])),
+                        accuracy_percent=float(kept["accuracy_percent"]),
+                    )
+                    self.known[str(kept["architecture"])] = Scored(score, float(kept["seconds"]))
             except (ValueError, KeyError, TypeError):
                 raise StorageError(
                     f"{path}: a line is damaged", hint="remove the file; its scores are made again"
@@ -49,7 +60,8 @@ class ScoreJournal:
 
     def append(self, architecture: Architecture, scored: Scored) -> None:
         """Adds a score."""
-        line = {"architecture": architecture.short, **scored._asdict()}
+        score, seconds = asdict(scored.score), scored.seconds
+        line = {"architecture": architecture.short, **score, "seconds": seconds}
         with storage_errors(self._path), self._path.open("ab") as file:
             file.write(json.dumps(line).encode() + b"\n")
             file.flush()

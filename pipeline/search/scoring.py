@@ -1,4 +1,4 @@
-"""Accuracies of rows: from what is known already, else by asking, with a memory of all of them."""
+"""Scores of rows: from what is known already, else by asking, with a memory of all of them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.records.candidates import Candidate
 from pipeline.search.problem import Problem, as_rows
 from pipeline.space.architecture import Architecture
 from pipeline.space.encoding import Floats, Rows
+from pipeline.training.scoring.network_score import NetworkScore
 from pipeline.work.progress import Progress
 
 
 class Scored(NamedTuple):
     """A score, and how long it took."""
 
-    accuracy_percent: float
+    score: NetworkScore
     seconds: float
 
 
-OnScored = Callable[[Architecture, float], None]
-Score = Callable[[Sequence[Architecture], OnScored], list[float]]
+OnScored = Callable[[Architecture, NetworkScore], None]
+Score = Callable[[Sequence[Architecture], OnScored], list[NetworkScore]]
 Keep = Callable[[Architecture, Scored], None]
 
 
@@ -32,15 +32,17 @@ Keep = Callable[[Architecture, Scored], None]
 class Scoring:
     """Scores rows and remembers them.
 
+    What a search goes by is their quality: minus their log-loss.
+
     Attributes:
         problem: The request.
-        score: Top-1 of architectures, in percent; tells of each as soon as it is there.
+        score: Scores architectures; tells of each as soon as it is there.
         cache: Scores known already, by `Architecture.short`.
         keep: Told of each architecture that `score` has scored.
         progress: Told after every new row.
         budget: Most rows there will be, for progress.
         seconds: What scoring took, in this call or an earlier one.
-        best_percent: Best accuracy so far.
+        best: The lowest log-loss so far.
     """
 
     problem: Problem
@@ -50,22 +52,27 @@ class Scoring:
     progress: Progress
     budget: int
     seconds: float = 0.0
-    best_percent: float = 0.0
-    _accuracy: dict[bytes, float] = field(default_factory=dict)
+    best: NetworkScore | None = None
+    _scores: dict[bytes, NetworkScore] = field(default_factory=dict)
+    _quality: dict[bytes, float] = field(default_factory=dict)
     _rows: list[Rows] = field(default_factory=list)
     _known: int = 0
     _since: float = 0.0
 
-    def accuracies(self, rows: Rows) -> Floats:
+    def quality_of(self, rows: Rows) -> Floats:
         """Scores rows, all that are not known yet at once.
 
         Returns:
-            Percent, shape (n,).
+            Nats, shape (n,).
         """
-        new = {row.tobytes(): row for row in rows if row.tobytes() not in self._accuracy}
+        new = {row.tobytes(): row for row in rows if row.tobytes() not in self._scores}
         if new:
             self._add(as_rows(list(new.values()), rows.shape[1]))
-        return np.array([self._accuracy[row.tobytes()] for row in rows])
+        return np.array([self._quality[row.tobytes()] for row in rows])
+
+    def score_of(self, row: Rows) -> NetworkScore:
+        """The score of a row that was scored; shape (1 + slots,)."""
+        return self._scores[row.tobytes()]
 
     @property
     def rows(self) -> Rows:
@@ -73,13 +80,14 @@ class Scoring:
         return as_rows(self._rows, 1 + self.problem.variation.slots)
 
     @property
-    def scores(self) -> Floats:
-        """Their accuracies in percent; shape (n,)."""
-        return np.array([self._accuracy[row.tobytes()] for row in self._rows])
+    def quality(self) -> Floats:
+        """Their qualities in nats; shape (n,)."""
+        return np.array([self._quality[row.tobytes()] for row in self._rows])
 
-    def candidates(self) -> list[Candidate]:
-        """Everything scored, with everything known about it."""
-        return self.problem.candidates(self.rows, self.scores.tolist())
+    @property
+    def scores(self) -> list[NetworkScore]:
+        """Their scores."""
+        return [self._scores[row.tobytes()] for row in self._rows]
 
     def _add(self, rows: Rows) -> None:
         architectures = self.problem.architectures(rows)
@@ -87,23 +95,26 @@ class Scoring:
         for known in found.values():
             self._note(known)
         missing = [architecture for architecture in architectures if architecture not in found]
-        accuracy = {it: known.accuracy_percent for it, known in found.items()}
+        scores = {it: known.score for it, known in found.items()}
         if missing:
             self._since = time.monotonic()
-            accuracy.update(zip(missing, self.score(missing, self._scored), strict=True))
+            scores.update(zip(missing, self.score(missing, self._scored), strict=True))
         for row, architecture in zip(rows, architectures, strict=True):
-            self._accuracy[row.tobytes()] = accuracy[architecture]
+            self._scores[row.tobytes()] = scores[architecture]
+            self._quality[row.tobytes()] = -scores[architecture].log_loss_nats
             self._rows.append(row)
 
-    def _scored(self, architecture: Architecture, accuracy_percent: float) -> None:
+    def _scored(self, architecture: Architecture, score: NetworkScore) -> None:
         now = time.monotonic()
-        scored = Scored(accuracy_percent, now - self._since)
+        scored = Scored(score, now - self._since)
         self._since = now
         self.keep(architecture, scored)
         self._note(scored)
 
     def _note(self, scored: Scored) -> None:
         self.seconds += scored.seconds
-        self.best_percent = max(self.best_percent, scored.accuracy_percent)
+        if self.best is None or scored.score.log_loss_nats < self.best.log_loss_nats:
+            self.best = scored.score
         self._known += 1
-        self.progress(self._known, self.budget, f"best {self.best_percent:.2f} %")
+        note = f"best log-loss {self.best.log_loss_nats:.4f}, {self.best.accuracy_percent:.2f} %"
+        self.progress(self._known, self.budget, note)

@@ -9,9 +9,11 @@ import numpy as np
 
 from pipeline.errors import InfeasibleError
 from pipeline.records.candidates import Candidate
+from pipeline.records.scores import AccuracyScale, Luck
 from pipeline.records.search import ResolutionResult, SearchRecord, TargetWinner
 from pipeline.search.constraints import latency_key, show_cost
 from pipeline.search.exact.exact_search import tell_exactly
+from pipeline.search.expectation import scored_candidates
 from pipeline.search.explaining import check_request, describe_infeasible, nearest_candidate
 from pipeline.search.front import pareto_front
 from pipeline.search.hypervolume import hypervolume
@@ -21,6 +23,7 @@ from pipeline.search.settings import SearchSettings
 from pipeline.search.strategies import Course, evolve, score_board, score_exact_front
 from pipeline.space.architecture import Architecture
 from pipeline.space.encoding import Floats, encode
+from pipeline.training.scoring.network_score import scale_of, spread_of
 from pipeline.work.progress import Progress, silent
 
 
@@ -36,7 +39,7 @@ def search(
     board: Sequence[Architecture] = (),
     progress: Progress = silent,
 ) -> SearchRecord:
-    """Searches the most accurate architectures within limits.
+    """Searches the best architectures within limits: those of the lowest log-loss to be expected.
 
     The record depends on the arguments only, its `seconds` aside. `score` is not asked for what is
     in `cache`, which changes nothing else, so a search that was killed and is run again with
@@ -45,9 +48,9 @@ def search(
     Args:
         problem: The request.
         settings: Strategy and budget.
-        score: Top-1 in percent on search-validation of several architectures at once; asked for
-            no infeasible one and for none twice. It tells its second argument of each one as soon
-            as that is scored, in any order.
+        score: Scores several architectures at once, all on the same images; asked for no
+            infeasible one and for none twice. It tells its second argument of each one as soon as
+            that is scored, in any order.
         num_images: Images `score` looks at, for the record.
         seed: Of all random numbers.
         cache: Scores known already, by `Architecture.short`.
@@ -79,8 +82,10 @@ def search(
         closest = nearest_candidate(problem)
         if closest.violation > 0:
             nearest, message = closest, describe_infeasible(problem, closest)
-    candidates = scoring.candidates()
+    scores = scoring.scores
+    candidates = scored_candidates(problem, scoring.rows, scores)
     ranking = _ranking(candidates, problem.target)
+    scale = scale_of(scores) if scores else None
     return SearchRecord(
         limits=problem.limits,
         target=problem.target,
@@ -91,14 +96,17 @@ def search(
         front=_front(candidates, problem.target),
         ranking=ranking,
         num_images=num_images,
+        scores=spread_of(scores, problem.num_classes) if scores else None,
+        scale=scale,
+        luck=_luck(candidates, ranking, scale) if scale and ranking else None,
         hypervolume=tuple(course.hypervolume),
         reachable=problem.tables.reachable_over_all,
-        exact=tell_exactly(problem, course.exact, scoring.rows[ranking[0]])
-        if course.exact
+        exact=tell_exactly(problem, course.exact, scoring.rows[ranking[0]], scale)
+        if scale and course.exact
         else None,
-        resolutions=_resolutions(problem, candidates, ranking),
-        per_target=tuple(_winner(problem, candidates, ranking, target) for target in alone)
-        if ranking
+        resolutions=_resolutions(problem, candidates, ranking, scale) if scale else (),
+        per_target=tuple(_winner(problem, candidates, ranking, target, scale) for target in alone)
+        if scale and ranking
         else (),
         nearest=nearest,
         seed=seed,
@@ -135,43 +143,68 @@ def _told(candidates: Sequence[Candidate], ranking: Sequence[int], course: Cours
     latency = show_cost(latency_key(target), _latency_ms(best, target))
     unproved = f"; nothing is proved of the surrogate: {course.unproved}" if course.unproved else ""
     return (
-        f"{len(candidates)} architectures scored, {course.ended}; the most accurate has "
-        f"{best.accuracy_percent:.2f} % at {latency} and {show_cost('macs', best.macs)} MACs"
-        f"{unproved}"
+        f"{len(candidates)} architectures scored, {course.ended}; the best has "
+        f"{best.accuracy_percent:.2f} % top-1, a log-loss of {_log_loss_nats(best):.4f} nats, at "
+        f"{latency} and {show_cost('macs', best.macs)} MACs{unproved}"
     )
 
 
 def _front(candidates: Sequence[Candidate], target: str) -> tuple[int, ...]:
     inside = np.array([i for i, it in enumerate(candidates) if it.violation <= 0], dtype=int)
-    accuracy, latency = _objectives([candidates[i] for i in inside], target)
-    return tuple(int(inside[place]) for place in pareto_front(accuracy, latency))
+    quality, latency = _objectives([candidates[i] for i in inside], target)
+    return tuple(int(inside[place]) for place in pareto_front(quality, latency))
 
 
 def _ranking(candidates: Sequence[Candidate], target: str) -> tuple[int, ...]:
-    """Those inside the limits, most accurate first; ties by latency, MACs, one-line form."""
+    """Those inside the limits, the best first; ties by latency, MACs, one-line form."""
 
     def key(index: int) -> tuple[float, float, int, str]:
         it = candidates[index]
-        return (-_accuracy(it), _latency_ms(it, target), it.macs, it.architecture.short)
+        return (-_quality(it), _latency_ms(it, target), it.macs, it.architecture.short)
 
     inside = (index for index, it in enumerate(candidates) if it.violation <= 0)
     return tuple(sorted(inside, key=key))
 
 
+def _luck(
+    candidates: Sequence[Candidate], ranking: Sequence[int], scale: AccuracyScale
+) -> Luck | None:
+    """What of the best score within the limits is luck; None where no error is known."""
+    best = min(ranking, key=lambda index: (_log_loss_nats(candidates[index]), index))
+    expected, std_nats = candidates[best].expected_nats, candidates[best].expected_std_nats
+    if expected is None or std_nats is None:
+        return None
+    nats = expected - _log_loss_nats(candidates[best])
+    return Luck(
+        best=best,
+        nats=nats,
+        std_nats=std_nats,
+        percent=scale.percent_per_nat * nats,
+        std_percent=scale.percent_per_nat * std_nats,
+    )
+
+
 def _winner(
-    problem: Problem, candidates: Sequence[Candidate], ranking: Sequence[int], target: str
+    problem: Problem,
+    candidates: Sequence[Candidate],
+    ranking: Sequence[int],
+    target: str,
+    scale: AccuracyScale,
 ) -> TargetWinner:
-    """The most accurate candidate within one target's limit and those not about latency."""
+    """The best candidate within one target's limit and those not about latency."""
     alone = problem.within(problem.limits_alone(target), target)
     rows = encode(problem.space, [it.architecture for it in candidates])
     inside = np.flatnonzero(alone.violation(rows) <= 0).tolist()
-    best = min(inside, key=lambda index: (-_accuracy(candidates[index]), index))
-    lost = _accuracy(candidates[best]) - _accuracy(candidates[ranking[0]])
-    return TargetWinner(target=target, best=best, shared_lost_percent=lost)
+    best = min(inside, key=lambda index: (-_quality(candidates[index]), index))
+    lost = _quality(candidates[best]) - _quality(candidates[ranking[0]])
+    return TargetWinner(target=target, best=best, shared_lost_percent=scale.percent_per_nat * lost)
 
 
 def _resolutions(
-    problem: Problem, candidates: Sequence[Candidate], ranking: Sequence[int]
+    problem: Problem,
+    candidates: Sequence[Candidate],
+    ranking: Sequence[int],
+    scale: AccuracyScale,
 ) -> tuple[ResolutionResult, ...]:
     """Each input size beside all of them together, where there are several."""
     sizes = problem.tables.resolutions
@@ -183,26 +216,27 @@ def _resolutions(
         own = [index for index in ranking if candidates[index].architecture.resolution == size]
         if not own:
             continue
-        accuracy, latency = _objectives([candidates[index] for index in own], problem.target)
+        of_size = [candidates[index] for index in own]
+        quality, latency = _objectives(of_size, problem.target)
         found.append(
             ResolutionResult(
                 resolution=size,
                 evaluated=sum(it.architecture.resolution == size for it in candidates),
                 best=own[0],
                 hypervolume=hypervolume(
-                    accuracy,
+                    -np.array([_log_loss_nats(it) for it in of_size]),
                     latency,
-                    chance_percent=100.0 / problem.num_classes,
+                    guessing_nats=problem.guessing_nats,
                     slowest_ms=problem.slowest_ms,
                 ),
-                most_lost_percent=_most_lost(everyone, (accuracy, latency)),
+                most_lost_percent=scale.percent_per_nat * _most_lost(everyone, (quality, latency)),
             )
         )
     return tuple(found)
 
 
 def _most_lost(everyone: tuple[Floats, Floats], own: tuple[Floats, Floats]) -> float:
-    """Most points by which the own front is below that of everyone, where it has a network."""
+    """Most nats by which the own front is below that of everyone, where it has a network."""
     lost = 0.0
     for latency_ms in everyone[1][everyone[1] >= own[1].min()]:
         best, of_own = (each[0][each[1] <= latency_ms].max() for each in (everyone, own))
@@ -211,17 +245,25 @@ def _most_lost(everyone: tuple[Floats, Floats], own: tuple[Floats, Floats]) -> f
 
 
 def _objectives(candidates: Sequence[Candidate], target: str) -> tuple[Floats, Floats]:
-    """Accuracies and latencies, shape (n,) each."""
-    accuracy = np.array([_accuracy(it) for it in candidates], dtype=np.float64)
+    """Qualities and latencies, shape (n,) each."""
+    quality = np.array([_quality(it) for it in candidates], dtype=np.float64)
     latency = np.array([_latency_ms(it, target) for it in candidates], dtype=np.float64)
-    return accuracy, latency
+    return quality, latency
 
 
 def _latency_ms(candidate: Candidate, target: str) -> float:
     return candidate.latency_ms[target].typical
 
 
-def _accuracy(candidate: Candidate) -> float:
-    if candidate.accuracy_percent is None:
+def _quality(candidate: Candidate) -> float:
+    return _scored(candidate.quality)
+
+
+def _log_loss_nats(candidate: Candidate) -> float:
+    return _scored(candidate.log_loss_nats)
+
+
+def _scored(value: float | None) -> float:
+    if value is None:
         raise AssertionError("every candidate of a search is scored")
-    return candidate.accuracy_percent
+    return value

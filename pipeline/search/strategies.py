@@ -25,7 +25,7 @@ _SEEDED = 10
 """One in so many of a population comes from the exact front. Its networks are much alike and owe
 their place to errors of the fit as well; more of them leave less to find out otherwise."""
 _OF_THE_FRONT = 0.2
-"""The most accurate part of the front, from which these come."""
+"""The upper part of the front, from which these come."""
 _GROWTH = 1e-4
 """Relative growth of the hypervolume below which a generation brought nothing."""
 
@@ -67,11 +67,11 @@ class Course:
             left, self.ended = 0, f"the whole budget of {self.settings.seconds:g} s"
         return left
 
-    def within(self) -> tuple[Rows, np.ndarray]:
-        """Everything scored that is inside this request's limits, and its accuracies."""
-        rows, scores = self.scoring.rows, self.scoring.scores
+    def within(self) -> tuple[Rows, Floats]:
+        """Everything scored that is inside this request's limits, and its quality in nats."""
+        rows, quality = self.scoring.rows, self.scoring.quality
         inside = self.problem.violation(rows) <= 0 if len(rows) else np.zeros(0, dtype=bool)
-        return rows[inside], scores[inside]
+        return rows[inside], quality[inside]
 
     def prove(self) -> None:
         """Fits the surrogate on what was scored within the limits, and searches it exactly."""
@@ -83,14 +83,14 @@ class Course:
             self.unproved = error.message
 
     def guess(self) -> Callable[[Rows], Floats] | None:
-        """Accuracies by a surrogate of what was scored so far; None while that is too little."""
-        rows, scores = self.within()
+        """Qualities by a surrogate of what was scored so far; None while that is too little."""
+        rows, quality = self.within()
         if len(rows) < LEAST_SAMPLES:
             return None
         sizes = self.problem.tables.resolutions
-        tables = fit_tables(self.problem.space, rows, scores, also_at=sizes)
-        guesses = CostTables({size: {"accuracy": table} for size, table in tables.items()})
-        return lambda asked: guesses(asked)["accuracy"]
+        tables = fit_tables(self.problem.space, rows, quality, also_at=sizes)
+        guesses = CostTables({size: {"quality": table} for size, table in tables.items()})
+        return lambda asked: guesses(asked)["quality"]
 
     def generation(self, evolution: Evolution, most: int) -> bool:
         """Scores up to `most` architectures; whether there were any."""
@@ -98,13 +98,13 @@ class Course:
         if not len(rows):
             self.ended = "no further architecture was found within the limits"
             return False
-        evolution.tell(rows, self.scoring.accuracies(rows))
-        inside, scores = self.within()
+        evolution.tell(rows, self.scoring.quality_of(rows))
+        inside, quality = self.within()
         latency = self.problem.tables(inside)[self.problem.latency]
         share = hypervolume(
-            scores,
+            quality,
             latency,
-            chance_percent=100.0 / self.problem.num_classes,
+            guessing_nats=self.problem.guessing_nats,
             slowest_ms=self.problem.slowest_ms,
         )
         self.hypervolume.append(share)
@@ -186,7 +186,7 @@ def score_board(course: Course, board: Sequence[Architecture]) -> None:
             f"none of the {len(board)} prioritized paths is inside the limits",
             hint="train with train.method=cream and these limits, or use search.strategy=evolution",
         )
-    course.scoring.accuracies(inside[: course.room])
+    course.scoring.quality_of(inside[: course.room])
     course.ended = "the whole board"
 
 
@@ -208,9 +208,9 @@ def _started(course: Course, rng: Random) -> Evolution:
         mutation_probability=settings.mutation_probability,
         rng=rng,
     )
-    rows, scores = course.within()
+    rows, quality = course.within()
     if len(rows):
-        evolution.learn(rows, scores)
+        evolution.learn(rows, quality)
     return evolution
 
 

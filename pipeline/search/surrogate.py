@@ -1,6 +1,8 @@
-"""Accuracy as a sum over blocks, fitted on hypernetwork scores.
+"""Quality as a sum over blocks, fitted on hypernetwork scores.
 
-    accuracy ≈ input size + Σ over stages [ depth of the stage + Σ over its blocks (operator) ]
+Quality is minus the log-loss, in nats.
+
+    quality ≈ input size + Σ over stages [ depth of the stage + Σ over its blocks (operator) ]
 
 An operator's effect is what it has in any stage plus what it has in this one, and everything has a
 part of its own at each input size; each of these parts is kept small by ridge regression, so that
@@ -18,7 +20,6 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 
-from pipeline.records.search import SurrogateFit
 from pipeline.space.encoding import Floats, Rows, SlotTable
 from pipeline.space.search_space import SearchSpace
 
@@ -31,65 +32,90 @@ LEAST_SAMPLES = 12
 
 
 @dataclass(frozen=True)
+class Fit:
+    """How well the sum explains scores that were left out of its fit.
+
+    Attributes:
+        samples: Scored networks.
+        error_nats: Root mean square error on networks left out of the fit.
+        mean_error_nats: The same for a guess that knows only the mean of the others.
+        kendall_tau: Rank correlation of left-out guesses with the scores.
+    """
+
+    samples: int
+    error_nats: float
+    mean_error_nats: float
+    kendall_tau: float
+
+
+@dataclass(frozen=True)
 class Surrogate:
     """A fitted sum.
 
     Attributes:
-        tables: Accuracy in percent as a sum over slots, by input size.
-        fits: How well it explains scores that were left out of the fit, by input size; without
-            sizes that there were no scores at.
+        tables: Quality in nats as a sum over slots, by input size.
+        fits: How good it is, by input size; without sizes that there were no scores at.
     """
 
     tables: dict[int, SlotTable]
-    fits: dict[int, SurrogateFit]
+    fits: dict[int, Fit]
 
 
 def fit_surrogate(
-    space: SearchSpace, rows: Rows, accuracy_percent: Floats, also_at: tuple[int, ...] = ()
+    space: SearchSpace, rows: Rows, quality: Floats, also_at: tuple[int, ...] = ()
 ) -> Surrogate:
     """Fits the sum, for every input size there is a row of.
 
     Args:
         space: The space of the rows.
         rows: Shape (n, 1 + slots), n ≥ `LEAST_SAMPLES`.
-        accuracy_percent: Their scores, shape (n,).
+        quality: Their scores, shape (n,).
         also_at: Input sizes that need no rows; the sum there is what those with rows share.
     """
-    sizes = _sizes(rows, also_at)
-    inputs = _Features(space, sizes).of(rows)
-    # The penalty is chosen anew inside each fold, so that what is left out is truly unseen.
-    folds = KFold(min(_FOLDS, len(rows)), shuffle=True, random_state=0)
-    left_out = cross_val_predict(RidgeCV(_PENALTIES), inputs, accuracy_percent, cv=folds)
-    means = cross_val_predict(DummyRegressor(), inputs, accuracy_percent, cv=folds)
+    left_out = left_out_guesses(space, rows, quality)
+    means = cross_val_predict(DummyRegressor(), rows, quality, cv=_folds(rows))
     return Surrogate(
-        fit_tables(space, rows, accuracy_percent, also_at),
+        fit_tables(space, rows, quality, also_at),
         {
-            size: _fit(*(each[rows[:, 0] == size] for each in (accuracy_percent, left_out, means)))
-            for size in sizes
-            if (rows[:, 0] == size).any()
+            size: _fit(*(each[rows[:, 0] == size] for each in (quality, left_out, means)))
+            for size in _sizes(rows)
         },
     )
 
 
+def left_out_guesses(space: SearchSpace, rows: Rows, quality: Floats) -> Floats:
+    """What the sum says of each row when it is fitted without that row; shape (n,).
+
+    Arguments as of `fit_surrogate`.
+    """
+    inputs = _Features(space, _sizes(rows)).of(rows)
+    # The penalty is chosen anew inside each fold, so that what is left out is truly unseen.
+    return np.asarray(cross_val_predict(RidgeCV(_PENALTIES), inputs, quality, cv=_folds(rows)))
+
+
 def fit_tables(
-    space: SearchSpace, rows: Rows, accuracy_percent: Floats, also_at: tuple[int, ...] = ()
+    space: SearchSpace, rows: Rows, quality: Floats, also_at: tuple[int, ...] = ()
 ) -> dict[int, SlotTable]:
     """The fitted sum alone, without asking how good it is; arguments as of `fit_surrogate`."""
     sizes = _sizes(rows, also_at)
     features = _Features(space, sizes)
-    model = RidgeCV(_PENALTIES).fit(features.of(rows), accuracy_percent)
+    model = RidgeCV(_PENALTIES).fit(features.of(rows), quality)
     return {size: features.table(size, model.coef_, float(model.intercept_)) for size in sizes}
 
 
-def _sizes(rows: Rows, also_at: tuple[int, ...]) -> tuple[int, ...]:
+def _sizes(rows: Rows, also_at: tuple[int, ...] = ()) -> tuple[int, ...]:
     return tuple(sorted({*np.unique(rows[:, 0]).tolist(), *also_at}))
 
 
-def _fit(scores: Floats, left_out: Floats, means: Floats) -> SurrogateFit:
-    return SurrogateFit(
+def _folds(rows: Rows) -> KFold:
+    return KFold(min(_FOLDS, len(rows)), shuffle=True, random_state=0)
+
+
+def _fit(scores: Floats, left_out: Floats, means: Floats) -> Fit:
+    return Fit(
         samples=len(scores),
-        error_percent=_rms(left_out - scores),
-        mean_error_percent=_rms(means - scores),
+        error_nats=_rms(left_out - scores),
+        mean_error_nats=_rms(means - scores),
         kendall_tau=_tau(left_out, scores),
     )
 

@@ -8,6 +8,7 @@ import pytest
 
 import benchmarks.evaluation.__main__ as evaluation
 from pipeline.space.encoding import encode
+from pipeline.training.scoring.network_score import NetworkScore
 from pipeline.work.progress import silent
 
 
@@ -16,11 +17,11 @@ def test_a_search_records_its_generations(monkeypatch: pytest.MonkeyPatch, tmp_p
         def __init__(self, *_: object) -> None:
             pass
 
-        def scores(self, architectures: Any, on_scored: Any) -> list[float]:
-            percents = [float(len(it.short)) for it in architectures]
-            for architecture, percent in zip(architectures, percents, strict=True):
-                on_scored(architecture, percent)
-            return percents
+        def scores(self, architectures: Any, on_scored: Any) -> list[NetworkScore]:
+            scores = [NetworkScore(1, (1 / len(it.short),), 50.0) for it in architectures]
+            for architecture, scored in zip(architectures, scores, strict=True):
+                on_scored(architecture, scored)
+            return scores
 
     monkeypatch.setattr(evaluation, "DATASET", "digits")
     monkeypatch.setattr(evaluation, "TRAIN_IMAGES", 300)
@@ -35,5 +36,6 @@ def test_a_search_records_its_generations(monkeypatch: pytest.MonkeyPatch, tmp_p
     networks = [it for of in (*shipped.values(), *recorded.values()) for it in of]
     macs = evaluation._problem().costs(encode(evaluation.SPACE, networks))["macs"]
     assert macs.max() <= made["limits"]["macs"]
-    assert made["best_percent"] == sorted(made["best_percent"])
-    assert made["best_percent"][0] == max(len(it.short) for it in recorded[1])
+    best = made["best_log_loss_nats"]
+    assert best == sorted(best, reverse=True)
+    assert best[0] == 1 / max(len(it.short) for it in recorded[1])

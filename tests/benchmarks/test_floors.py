@@ -62,14 +62,14 @@ def scoring(of_allowed: float, *, same: bool) -> list[dict[str, Any]]:
         "speedup": 1.8,
         "allowed": 1.8 / of_allowed,
         "of_allowed": of_allowed,
-        "same_accuracies": same,
+        "same_scores": same,
     }
     return [result]
 
 
 def speed(*, exact_s: float = 2.0, **per_s: float) -> dict[str, Any]:
     """Speeds of searches."""
-    proof = {"seconds": exact_s, "bound_above_best_percent": 0.0}
+    proof = {"seconds": exact_s, "bound_above_best_nats": 0.0}
     return {
         "per_s": {
             "costs_one_target": 3e6,
@@ -79,7 +79,7 @@ def speed(*, exact_s: float = 2.0, **per_s: float) -> dict[str, Any]:
             "search_100": 5_000.0,
             **per_s,
         },
-        "exact": [{**proof, "front_points": 300, "front_gap_percent": 0.0}],
+        "exact": [{**proof, "front_points": 300, "front_gap_nats": 0.0}],
         "exact_s": exact_s,
     }
 

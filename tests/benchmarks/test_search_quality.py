@@ -16,6 +16,7 @@ from benchmarks.search_quality.setup import Scores, Study
 from benchmarks.search_quality.strategies import STRATEGIES
 from pipeline.search.score_journal import ScoreJournal
 from pipeline.space.encoding import encode
+from pipeline.training.scoring.network_score import NetworkScore
 from tests.benchmarks.command_line import call
 
 
@@ -32,13 +33,14 @@ def made_up_study(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     @contextmanager
     def scores(study: Any, trained: Any, images: int) -> Iterator[Any]:
-        def score(architectures: Any, on_scored: Any) -> list[float]:
+        def score(architectures: Any, on_scored: Any) -> list[NetworkScore]:
             rows = encode(study.problem.space, architectures)
-            percents = (50.0 + rows[:, 1:] @ np.linspace(1, 2, rows.shape[1] - 1)).tolist()
-            for architecture, percent in zip(architectures, percents, strict=True):
-                on_scored(architecture, percent)
+            percents = (30.0 + rows[:, 1:] @ np.linspace(0.2, 0.4, rows.shape[1] - 1)).tolist()
+            scores = [NetworkScore(2, (3 - it / 50, 3 - it / 50), it) for it in percents]
+            for architecture, one in zip(architectures, scores, strict=True):
+                on_scored(architecture, one)
             scored.extend(f"{images} {it.short}" for it in architectures)
-            return percents
+            return scores
 
         yield Scores(score, ScoreJournal(tmp_path / f"scores-{images}.jsonl"))
 

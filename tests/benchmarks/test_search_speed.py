@@ -20,6 +20,6 @@ def test_speeds_are_one_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
     assert min(found["per_s"].values()) > 0
     assert len(found["targets"]["costs_three_targets"]) == 3
     (proof,) = found["exact"]
-    assert 0 <= proof["bound_above_best_percent"] < 1
+    assert 0 <= proof["bound_above_best_nats"] < 1
     assert proof["front_points"] > 10
     assert found["exact_s"] == proof["seconds"]

@@ -11,10 +11,11 @@ CELLS = 40
 POINTS = st.lists(st.tuples(st.integers(-5, 100), st.integers(1, CELLS + 5)), max_size=8)
 
 
-def measured(points, *, chance_percent=0.0):
-    accuracy = np.array([float(a) for a, _ in points])
+def measured(points, *, guessing=0.0):
+    """Of points as (height, latency): at 100 the log-loss is 0, guessing is at a lower one."""
+    quality = np.array([float(height) - 100 for height, _ in points])
     latency = np.array([float(t) for _, t in points])
-    return hypervolume(accuracy, latency, chance_percent=chance_percent, slowest_ms=float(CELLS))
+    return hypervolume(quality, latency, guessing_nats=100 - guessing, slowest_ms=float(CELLS))
 
 
 @given(POINTS, st.sampled_from([0, 10]))
@@ -26,7 +27,7 @@ def test_the_share_is_that_of_the_dominated_cells(points, chance):
         for level in range(chance + 1, 101)
     )
     expected = cells / (CELLS * (100 - chance))
-    assert measured(points, chance_percent=float(chance)) == pytest.approx(expected)
+    assert measured(points, guessing=float(chance)) == pytest.approx(expected)
 
 
 @given(POINTS, st.tuples(st.integers(0, 100), st.integers(1, CELLS)))
@@ -40,5 +41,5 @@ def test_a_further_candidate_never_takes_anything_away(points, one):
 def test_its_ends():
     assert measured([]) == 0
     assert measured([(100, 0)]) == 1
-    assert measured([(5, 1)], chance_percent=10.0) == 0
+    assert measured([(5, 1)], guessing=10.0) == 0
     assert measured([(100, CELLS)]) == 0

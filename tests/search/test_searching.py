@@ -16,14 +16,14 @@ from pipeline.search.scoring import Scored
 from pipeline.search.settings import SearchSettings
 from pipeline.space.cost import architecture_cost
 from pipeline.space.encoding import encode
-from tests.search.toys import CLASSES, CPU, CPU_MS, GPU, make_toy
+from tests.search.toys import CLASSES, CPU, CPU_MS, GPU, certain, make_toy
 
 QUICK = SearchSettings(candidates=60, population=10, surrogate_share=0.0)
 WITH_SURROGATE = SearchSettings(candidates=60, population=10, surrogate_share=0.4)
 
 
-def accuracies(record):
-    return np.array([candidate.accuracy_percent for candidate in record.evaluated])
+def qualities(record):
+    return -np.array([candidate.log_loss_nats for candidate in record.evaluated])
 
 
 def latencies(record, target=CPU):
@@ -32,8 +32,8 @@ def latencies(record, target=CPU):
 
 def all_alike(architectures, on_scored):
     for architecture in architectures:
-        on_scored(architecture, 50.0)
-    return [50.0] * len(architectures)
+        on_scored(architecture, certain(50.0))
+    return [certain(50.0)] * len(architectures)
 
 
 def never(architectures, on_scored):
@@ -112,6 +112,8 @@ def test_candidates_carry_their_costs():
             assert predicted.std == pytest.approx(toy.uncertainty[target].std_ms(row)[0])
             assert not predicted.foreign
         assert candidate.accuracy_percent == toy.accuracy(candidate.architecture)
+        assert candidate.log_loss_nats == candidate.expected_nats == -toy.quality(row)[0]
+        assert candidate.error_nats == candidate.expected_std_nats == 0
 
 
 # What is told of it.
@@ -121,10 +123,10 @@ def test_candidates_carry_their_costs():
 def test_front_and_ranking_are_those_of_the_evaluated(target):
     toy = make_toy()
     record = toy.search(Limits(macs=40e6), settings=QUICK, target=target)
-    accuracy, latency = accuracies(record), latencies(record, target)
-    assert list(record.front) == pareto_front(accuracy, latency)
+    quality, latency = qualities(record), latencies(record, target)
+    assert list(record.front) == pareto_front(quality, latency)
     assert sorted(record.ranking) == list(range(60))
-    assert accuracy[list(record.ranking)].tolist() == sorted(accuracy, reverse=True)
+    assert quality[list(record.ranking)].tolist() == sorted(quality, reverse=True)
     assert record.ranking[0] == record.front[-1]
     assert record.target == target
     assert record.strategy == "evolution"
@@ -142,13 +144,13 @@ def test_ties_go_to_the_faster_then_the_smaller():
 def test_the_hypervolume_is_that_of_what_was_scored_by_then():
     toy, slowest = make_toy(), 7.0
     record = toy.search(Limits(latency_ms={CPU: slowest}), settings=QUICK)
-    accuracy, latency = accuracies(record), latencies(record)
+    quality, latency = qualities(record), latencies(record)
     assert list(record.hypervolume) == [
         pytest.approx(
             hypervolume(
-                accuracy[:count],
+                quality[:count],
                 latency[:count],
-                chance_percent=100 / CLASSES,
+                guessing_nats=np.log(CLASSES),
                 slowest_ms=slowest,
             )
         )
@@ -163,9 +165,9 @@ def test_without_a_limit_on_it_latency_goes_to_the_slowest_there_is():
         assert toy.problem(limits).slowest_ms == toy.reachable[CPU_MS][1]
         record = toy.search(limits, settings=QUICK)
         expected = hypervolume(
-            accuracies(record),
+            qualities(record),
             latencies(record),
-            chance_percent=10.0,
+            guessing_nats=np.log(CLASSES),
             slowest_ms=toy.reachable[CPU_MS][1],
         )
         assert record.hypervolume[-1] == pytest.approx(expected)
@@ -202,7 +204,7 @@ def test_each_input_size_is_set_beside_all_of_them():
     limits = toy.shares(cpu=0.25)
     chosen = SearchSettings(candidates=200, population=20, surrogate_share=0.3)
     record = toy.search(limits, settings=chosen)
-    accuracy, latency = accuracies(record), latencies(record)
+    quality, latency = qualities(record), latencies(record)
     size_of = np.array([candidate.architecture.resolution for candidate in record.evaluated])
     assert [found.resolution for found in record.resolutions] == [64, 96, 128]
     assert sum(found.evaluated for found in record.resolutions) == 200
@@ -210,22 +212,23 @@ def test_each_input_size_is_set_beside_all_of_them():
         own = size_of == found.resolution
         assert found.evaluated == own.sum() > 0
         assert size_of[found.best] == found.resolution
-        assert accuracy[found.best] == accuracy[own].max()
+        assert quality[found.best] == quality[own].max()
         assert found.hypervolume <= record.hypervolume[-1] + 1e-12
         assert found.hypervolume == pytest.approx(
             hypervolume(
-                accuracy[own],
+                quality[own],
                 latency[own],
-                chance_percent=10.0,
+                guessing_nats=np.log(CLASSES),
                 slowest_ms=limits.latency_ms[CPU],
             )
         )
         lost = [
-            accuracy[latency <= ms].max() - accuracy[own & (latency <= ms)].max()
+            quality[latency <= ms].max() - quality[own & (latency <= ms)].max()
             for ms in latency
             if ms >= latency[own].min()
         ]
-        assert found.most_lost_percent == pytest.approx(max(lost))
+        points = record.scale.percent_per_nat * max(lost)
+        assert found.most_lost_percent == pytest.approx(points)
         assert found.most_lost_percent >= 0
     assert record.ranking[0] in {found.best for found in record.resolutions}
     assert set(record.exact.surrogates) == {64, 96, 128}
@@ -253,8 +256,8 @@ def test_each_target_has_a_winner_of_its_own(seed):
     limits = toy.shares(cpu=0.35, gpu=0.3, macs=0.6)
     chosen = SearchSettings(candidates=150, population=20, per_target=True)
     record = toy.search(limits, settings=chosen, seed=seed)
-    accuracy = accuracies(record)
-    shared = accuracy[record.ranking[0]]
+    quality = qualities(record)
+    shared = quality[record.ranking[0]]
     assert [winner.target for winner in record.per_target] == [CPU, GPU]
     for winner in record.per_target:
         own = limits.latency_ms[winner.target]
@@ -262,8 +265,9 @@ def test_each_target_has_a_winner_of_its_own(seed):
             [candidate.macs <= limits.macs for candidate in record.evaluated]
         )
         assert fits[winner.best]
-        assert accuracy[winner.best] == accuracy[fits].max()
-        assert winner.shared_lost_percent == accuracy[winner.best] - shared >= 0
+        assert quality[winner.best] == quality[fits].max()
+        lost = record.scale.percent_per_nat * (quality[winner.best] - shared)
+        assert winner.shared_lost_percent == lost >= 0
     # What was found for one target may be outside the limits of all; it is no candidate for them.
     inside = [candidate.violation <= 0 for candidate in record.evaluated]
     assert sorted(record.ranking) == np.flatnonzero(inside).tolist()
@@ -359,14 +363,17 @@ def test_a_generation_is_scored_in_one_call_without_what_is_known():
     assert toy.calls == [10] * 6
     toy.calls.clear()
     # All of the second generation and a part of the first.
-    known = {c.architecture.short: Scored(c.accuracy_percent, 1.0) for c in whole.evaluated[7:20]}
+    known = {
+        c.architecture.short: Scored(certain(c.accuracy_percent), 1.0)
+        for c in whole.evaluated[7:20]
+    }
     assert same(whole, toy.search(Limits(macs=40e6), settings=QUICK, cache=known))
     assert toy.calls == [7, 10, 10, 10, 10]
 
 
-def test_an_accuracy_of_0_is_known_as_well():
+def test_a_log_loss_of_0_is_known_as_well():
     toy = make_toy(1, 2)
-    everything = {toy.decode(row).short: Scored(0.0, 0.1) for row in toy.everything}
+    everything = {toy.decode(row).short: Scored(certain(100.0), 0.1) for row in toy.everything}
     record = toy.search(Limits(), settings=QUICK, cache=everything)
     assert len(record.evaluated) == 32
     assert toy.scored == []

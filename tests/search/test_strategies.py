@@ -15,7 +15,7 @@ from pipeline.search.scoring import Scored, Scoring
 from pipeline.search.settings import SearchSettings
 from pipeline.search.strategies import Course, evolve, score_exact_front
 from pipeline.space.encoding import encode
-from tests.search.toys import CPU, GPU, make_toy
+from tests.search.toys import CPU, GPU, certain, make_toy
 
 WHOLE, MIDDLE = make_toy(), make_toy(4, 4)
 LIMITS = Limits(macs=40e6, latency_ms={CPU: 8.0})
@@ -41,14 +41,14 @@ def never(architectures, on_scored):
 
 def all_alike(architectures, on_scored):
     for architecture in architectures:
-        on_scored(architecture, 50.0)
-    return [50.0] * len(architectures)
+        on_scored(architecture, certain(50.0))
+    return [certain(50.0)] * len(architectures)
 
 
 def cached(toy, rows, seconds):
     accuracy = toy.accuracies(rows).tolist()
     return {
-        toy.decode(row).short: Scored(percent, seconds)
+        toy.decode(row).short: Scored(certain(percent), seconds)
         for row, percent in zip(rows, accuracy, strict=True)
     }
 
@@ -91,10 +91,11 @@ def test_the_generation_that_exceeds_the_seconds_is_the_last(monkeypatch):
     now = [1000.0]
 
     def slow(architectures, on_scored):
-        for architecture in architectures:
+        scores = [certain(50.0 + len(it.short) / 100) for it in architectures]
+        for architecture, score in zip(architectures, scores, strict=True):
             now[0] += 1.0
-            on_scored(architecture, 50.0 + len(architecture.short) / 100)
-        return [50.0 + len(architecture.short) / 100 for architecture in architectures]
+            on_scored(architecture, score)
+        return scores
 
     monkeypatch.setattr(scoring, "time", SimpleNamespace(monotonic=lambda: now[0]))
     for seconds, expected in ((5.0, 10), (25.0, 30), (29.9, 30), (30.0, 40), (1e6, 60)):
@@ -154,12 +155,12 @@ def test_a_small_space_runs_out():
 # Evolution, seeded.
 
 
-def test_the_most_accurate_of_the_exact_front_of_the_first_scores_come_next():
+def test_the_best_of_the_exact_front_of_the_first_scores_come_next():
     course = course_of(MIDDLE, LIMITS, candidates=100, population=40, surrogate_share=0.4)
     evolve(course, np.random.default_rng(0))
     rows = course.scoring.rows
     assert len(rows) == 100
-    early = search_exactly(course.problem, rows[:40], MIDDLE.accuracies(rows[:40]))
+    early = search_exactly(course.problem, rows[:40], MIDDLE.quality(rows[:40]))
     assert early is not None
     assert rows[40].tolist() == early.front.rows[-1].tolist()
     seeds = early.spread(4, 0.2)
@@ -186,7 +187,8 @@ def test_the_surrogate_guides_to_more_accurate_networks():
             MIDDLE, LIMITS, candidates=100, population=20, surrogate_share=share, patience=50
         )
         evolve(course, np.random.default_rng(1))
-        medians.append(np.median(course.scoring.scores[40:]))
+        accuracies = [score.accuracy_percent for score in course.scoring.scores]
+        medians.append(np.median(accuracies[40:]))
     assert medians[1] > medians[0] + 1
 
 
@@ -202,7 +204,7 @@ def test_without_a_surrogate_or_enough_scores_nothing_is_proved(surrogate_share,
 
 @pytest.mark.parametrize("strategy", ["evolution", "exact"])
 def test_a_solver_that_fails_costs_the_proof_and_not_the_search(monkeypatch, strategy):
-    def failing(problem, rows, accuracy_percent):
+    def failing(problem, rows, quality):
         raise SolverError("the solver gave up")
 
     monkeypatch.setattr(strategies, "search_exactly", failing)

@@ -54,7 +54,7 @@ def test_a_sum_over_blocks_is_recovered(sizes, own, samples):
     assert set(surrogate.fits) == set(surrogate.tables) == set(sizes)
     assert sum(fit.samples for fit in surrogate.fits.values()) == samples
     for fit in surrogate.fits.values():
-        assert fit.error_percent < 0.02 * fit.mean_error_percent
+        assert fit.error_nats < 0.02 * fit.mean_error_nats
         assert fit.kendall_tau > 0.98
 
 
@@ -64,8 +64,8 @@ def test_of_pure_noise_it_says_that_it_knows_nothing(sizes):
     rows = toy.variation.random(400, rng)
     surrogate = fit_surrogate(toy.space, rows, rng.normal(50, 2, 400))
     for fit in surrogate.fits.values():
-        assert fit.mean_error_percent == pytest.approx(2, rel=0.15)
-        assert fit.error_percent > 0.95 * fit.mean_error_percent
+        assert fit.mean_error_nats == pytest.approx(2, rel=0.15)
+        assert fit.error_nats > 0.95 * fit.mean_error_nats
         assert abs(fit.kendall_tau) < 0.15
 
 
@@ -75,7 +75,7 @@ def test_what_was_left_out_is_truly_unseen():
     rows = toy.variation.random(LEAST_SAMPLES, rng)
     (fit,) = fit_surrogate(toy.space, rows, rng.normal(50, 2, len(rows))).fits.values()
     assert fit.samples == LEAST_SAMPLES
-    assert fit.error_percent > 0.7 * fit.mean_error_percent
+    assert fit.error_nats > 0.7 * fit.mean_error_nats
 
 
 def test_scores_that_are_all_the_same_have_no_rank_correlation():
@@ -84,7 +84,7 @@ def test_scores_that_are_all_the_same_have_no_rank_correlation():
     surrogate = fit_surrogate(toy.space, rows, np.full(20, 61.5))
     (fit,) = surrogate.fits.values()
     assert fit.kendall_tau == 0
-    assert fit.error_percent == pytest.approx(0, abs=1e-9)
+    assert fit.error_nats == pytest.approx(0, abs=1e-9)
     assert predictions(surrogate, rows) == pytest.approx(61.5)
 
 

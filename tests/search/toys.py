@@ -1,5 +1,6 @@
 """Small search problems whose every answer is known: additive costs, a made-up accuracy."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -21,11 +22,18 @@ from pipeline.space.cost import operator_macs, operator_params
 from pipeline.space.encoding import Floats, Rows, SlotTable, decode, encode
 from pipeline.space.operator_spec import OperatorSpec
 from pipeline.space.search_space import SearchSpace, get_space
+from pipeline.training.scoring.network_score import NetworkScore
 from tests.space.every_row import every_row
 
 CPU, GPU = "cpu/onnxruntime-fp32-b1-t1", "gpu/tensorrt-fp16-b1"
 CPU_MS, GPU_MS = latency_key(CPU), latency_key(GPU)
 RESOLUTION, CLASSES = 64, 10
+
+
+def certain(accuracy_percent: float) -> NetworkScore:
+    """A score without an error in comparisons: the same log-loss on all images."""
+    log_loss = -math.log(accuracy_percent / 100)
+    return NetworkScore(2, (log_loss, log_loss), accuracy_percent)
 
 
 @dataclass(frozen=True)
@@ -158,13 +166,20 @@ class Toy:
     def accuracy(self, architecture: Architecture) -> float:
         return float(self.accuracies(encode(self.space, [architecture]))[0])
 
-    def score(self, architectures: Sequence[Architecture], on_scored: OnScored) -> list[float]:
+    def quality(self, rows: Rows) -> Floats:
+        """Minus the log-losses."""
+        return np.array([-certain(it).log_loss_nats for it in self.accuracies(rows).tolist()])
+
+    def score(
+        self, architectures: Sequence[Architecture], on_scored: OnScored
+    ) -> list[NetworkScore]:
         """Goes through them in an order of its own, as a scorer may."""
         self.calls.append(len(architectures))
+        scores = {it: certain(self.accuracy(it)) for it in architectures}
         for architecture in sorted(architectures, key=lambda it: it.short):
             self.scored.append(architecture.short)
-            on_scored(architecture, self.accuracy(architecture))
-        return [self.accuracy(architecture) for architecture in architectures]
+            on_scored(architecture, scores[architecture])
+        return [scores[architecture] for architecture in architectures]
 
     @cached_property
     def everything(self) -> Rows:

@@ -32,7 +32,7 @@ def draw(frame: Frame, plotted: Plotted, axis: Axis, label: str) -> Markup:
     panel = Panel.inside(frame, plotted.x, plotted.y, top=50)
     parts = [
         _beyond(panel, axis),
-        panel.axes(axis.title, "top-1 on search-validation, %", title_gap=36),
+        panel.axes(axis.title, plotted.y_title, title_gap=36),
         *_cloud(panel, plotted),
         *_published(panel, plotted.published, axis),
         *_exact(panel, plotted),
@@ -124,7 +124,7 @@ def _exact(panel: Panel, plotted: Plotted) -> Iterator[Markup]:
 def _own_best(panel: Panel, plotted: Plotted, axis: Axis) -> Iterator[Markup]:
     if plotted.own_best:
         x, y = plotted.own_best
-        tip = svg.tip("most accurate within this target's limit alone", axis.show(x), percent(y))
+        tip = svg.tip("best within this target's limit alone", axis.show(x), percent(y))
         yield svg.diamond(*panel.at(x, y), 9.5, "own-best", tip)
 
 
@@ -210,5 +210,5 @@ def _tip(mark: Mark, axis: Axis) -> str:
         "chosen" if mark.is_winner else f"verified, {verdict}",
         mark.name,
         f"predicted {axis.show(mark.predicted)}{measured}",
-        f"top-1 {percent(mark.accuracy_percent)} with shared weights",
+        f"accuracy {percent(mark.accuracy_percent)} with shared weights",
     )

@@ -80,7 +80,7 @@ def search_curve(hypervolume: Sequence[float]) -> Figure:
         table=Table("Hypervolume of the front.", columns("#Generation", "#Dominated"), rows),
         caption=(
             "Hypervolume: the share of the rectangle from the slowest allowed latency to 0 and from"
-            " chance to 100\u00a0% accuracy that some network found so far is at least as good as."
+            " guessing to certainty that some network found so far is at least as good as."
         ),
     )
 

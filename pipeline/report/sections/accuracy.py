@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
+from pipeline.records.dataset_remarks import remarks
 from pipeline.records.export import ExportedModel
 from pipeline.records.retrain import RetrainRecord
 from pipeline.records.train import EpochRecord, TrainRecord
@@ -36,7 +37,7 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
     """What the chosen network gets right."""
     blocks: list[Block] = []
     if record := inputs.retrain or inputs.train:
-        blocks += remark_blocks(record.dataset)
+        blocks += remark_blocks(remarks(record.dataset))
     if inputs.retrain is None:
         blocks.append(missing(inputs, "retrain"))
     if inputs.retrain or summary.shared_weights_accuracy_percent is not None:
@@ -47,6 +48,8 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
         blocks.append(Text(text, "warn"))
     if inputs.train is None:
         blocks.append(missing(inputs, "train"))
+    else:
+        blocks += remark_blocks(inputs.train.remarks)
     shown = tuple(_figures(inputs))
     if shown:
         blocks.append(Row((*shown, _training_facts(inputs))))
@@ -69,7 +72,9 @@ def _splits(inputs: ReportInputs, summary: Summary) -> Table:
     if summary.shared_weights_accuracy_percent is not None:
         rows.append(_split("search-validation", "shared weights of the hypernetwork",
                            summary.shared_weights_accuracy_percent, scored_on,
-                           "ranks candidates in the search"))  # fmt: skip
+                           "seen beside the log-loss, which ranks candidates"
+                           if inputs.search and inputs.search.scale
+                           else "ranks candidates in the search"))  # fmt: skip
     if inputs.retrain and dataset:
         how = f"retrained from {_start(inputs.retrain)}"
         rows.append(_split("search-validation", how, inputs.retrain.accuracy_percent, held_out,

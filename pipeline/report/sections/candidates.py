@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.records.candidates import Candidate
 from pipeline.records.search import ExactSearch, SearchRecord
 from pipeline.records.verify import VerifiedCandidate
 from pipeline.report.blocks import Cell, Table, columns
-from pipeline.report.cells import accuracy_cell, measured_cell, predicted_cell
+from pipeline.report.cells import (
+    accuracy_cell,
+    expected_cell,
+    measured_cell,
+    number_cell,
+    predicted_cell,
+)
 from pipeline.report.formatting import (
     count,
     integer,
     milliseconds,
+    nats,
     notation,
     percent,
     target_labels,
@@ -21,6 +29,7 @@ from pipeline.report.limits import verified_of
 from pipeline.report.summary import Summary
 
 _MOST_EXACT = 400
+_SCORED = ("#~Log-loss, nats", "#~Expected top-1")
 
 
 def candidates_table(
@@ -30,7 +39,7 @@ def candidates_table(
     most_rows: int,
     targets: Sequence[str],
 ) -> Table:
-    """The networks a search scored: the front and what was verified first, then by accuracy.
+    """The networks a search scored: the front and what was verified first, then the best.
 
     Args:
         inputs: The records.
@@ -44,7 +53,7 @@ def candidates_table(
     left_out = len(order) - len(rows)
     caption = "Networks scored by the search; blocks as (expansion, kernel), stages apart."
     if left_out:
-        caption += f" The {integer(left_out)} least accurate are in report.json only."
+        caption += f" The {integer(left_out)} last are in report.json only."
     marked = {
         place
         for place, index in enumerate(rows)
@@ -55,7 +64,8 @@ def candidates_table(
     measured = [f"#~Measured on {labels[target]}" for target in timed]
     return Table(
         caption,
-        columns("#No.", "#Top-1, %", *_predicted_titles(targets),
+        columns("#No.", "#Top-1, %", *(_SCORED if search.scale else ()),
+                *_predicted_titles(targets),
                 *(measured if len(targets) > 1 else ["#Measured"]),
                 "#MACs", "#Parameters", "#Input, px", "Status", "Network"),
         tuple(_row(inputs, search, index, targets, timed) for index in rows),
@@ -76,7 +86,7 @@ def _by_importance(inputs: ReportInputs, search: SearchRecord) -> list[int]:
     def importance(index: int) -> tuple[bool, float]:
         candidate = search.evaluated[index]
         listed = candidate.architecture in verified or index in front
-        return (not listed, -(candidate.accuracy_percent or 0.0))
+        return (not listed, -(search.expected_percent(candidate) or 0.0))
 
     return sorted(range(len(search.evaluated)), key=importance)
 
@@ -100,6 +110,7 @@ def _row(
     return (
         Cell(str(index + 1), index),
         accuracy_cell(candidate),
+        *(_score_cells(search, candidate) if search.scale else ()),
         *(predicted_cell(candidate, target) for target in targets),
         *(measured_cell(verified, target) for target in timed),
         Cell(count(candidate.macs), candidate.macs),
@@ -108,6 +119,10 @@ def _row(
         Cell(_status(search, index, verified)),
         Cell(notation(candidate.architecture), code=True),
     )
+
+
+def _score_cells(search: SearchRecord, candidate: Candidate) -> tuple[Cell, Cell]:
+    return number_cell(candidate.log_loss_nats, nats), expected_cell(search, candidate)
 
 
 def _size_cell(resolution: int) -> Cell:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pipeline.records.dataset import DatasetRecord, Preprocessing
-from pipeline.records.dataset_remarks import imbalance, remarks
+from pipeline.records.dataset_remarks import imbalance
 from pipeline.report.blocks import Block, Cell, Table, Text, columns, pairs_table
 from pipeline.report.formatting import integer
 
 _MOST_NAMES = 20
 
 
-def remark_blocks(dataset: DatasetRecord) -> Iterator[Text]:
-    """What should be known before the accuracies are read."""
-    for line in remarks(dataset):
+def remark_blocks(remarks: Iterable[str]) -> Iterator[Text]:
+    """What should be known before figures are read."""
+    for line in remarks:
         yield Text(f"{line[0].upper()}{line[1:]}.", "warn")
 
 

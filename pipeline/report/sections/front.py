@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pipeline.records.search import SearchRecord
 from pipeline.report.blocks import Block, Figure, LegendItem, Section, Table, Text
-from pipeline.report.formatting import count, integer, limit_count, percent, plural
+from pipeline.report.formatting import NBSP, count, integer, limit_count, percent, plural
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.pictures.cloud import NARROW, WIDE, draw
@@ -19,7 +19,7 @@ from pipeline.report.search_plot import (
     latency_axis,
     searched_targets,
 )
-from pipeline.report.search_words import margin_words
+from pipeline.report.search_words import margin_words, points
 from pipeline.report.sections.candidates import candidates_table, exact_table, published_table
 from pipeline.report.summary import Summary
 
@@ -93,7 +93,7 @@ def _legend(search: SearchRecord, axis: Axis, plotted: Plotted) -> Iterator[Lege
     if plotted.exact:
         yield LegendItem("exact-front", "exact front of the surrogate")
     if plotted.own_best:
-        yield LegendItem("own-best", "most accurate within this target's limit alone")
+        yield LegendItem("own-best", "best within this target's limit alone")
     if any(mark.y is not None for mark in plotted.published):
         words = "published Cream model, scored"
         yield LegendItem("published", words, star(*MIDDLE, "published"))
@@ -142,6 +142,11 @@ def _caption(search: SearchRecord, axis: Axis, plotted: Plotted) -> str:
         "Each point is a network with the hypernetwork's shared weights, scored on images held out"
         " of training; retrained, a network is better than its point."
     )
+    if search.scale:
+        words += (
+            " Scores are log-losses; what is expected by them on other images is told as accuracy,"
+            f" {points(search.scale.percent_per_nat / 100)} for 0.01{NBSP}nats."
+        )
     if axis.target is not None and any(mark.measured is not None for mark in plotted.marks):
         words += (
             " Verified networks stand at their measured latency, with a line from where they were"

@@ -18,9 +18,11 @@ from pipeline.report.search_tables import (
 from pipeline.report.search_words import (
     best_single_words,
     exact_texts,
+    luck_words,
     nearest_words,
     sharing_words,
 )
+from pipeline.report.sections.data import remark_blocks
 from pipeline.report.sections.verified import verification_blocks
 from pipeline.report.summary import Summary
 
@@ -42,6 +44,9 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
 
 def _search(search: SearchRecord) -> Iterator[Block]:
     yield Text(search.message, "" if search.success else "bad")
+    yield from remark_blocks(search.remarks)
+    if luck := luck_words(search):
+        yield Text(luck)
     if search.exact:
         yield from exact_texts(search.exact)
     facts = facts_table(search)

@@ -53,7 +53,7 @@ def exact_front(problem: Problem, surrogate: SlotTable, cuts: Cuts) -> ExactFron
 
     Args:
         problem: The request.
-        surrogate: Accuracy in percent as a sum over slots.
+        surrogate: Quality in nats as a sum over slots.
         cuts: Tangents of the uncertainties; grows by those that were needed.
     """
     size = surrogate.resolution
@@ -70,7 +70,7 @@ def exact_front(problem: Problem, surrogate: SlotTable, cuts: Cuts) -> ExactFron
     if not np.array_equal(found.rows, outer.rows):
         found = refined(problem, surrogate, cuts, outer, found)
     # What was dropped may lie above the relaxed front, which the gap so far is measured to.
-    return replace(found, gap_percent=gap + found.gap_percent)
+    return replace(found, gap_nats=gap + found.gap_nats)
 
 
 class _Search:

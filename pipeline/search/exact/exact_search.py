@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.records.search import ExactSearch, FrontPoint
+from pipeline.records.scores import AccuracyScale
+from pipeline.records.search import ExactSearch, FrontPoint, SurrogateFit
 from pipeline.search.exact.exact_front import exact_front
 from pipeline.search.exact.integer_program import Proved, best_within
 from pipeline.search.exact.linear import Cuts
 from pipeline.search.exact.surrogate_front import ExactFront, joined_fronts
 from pipeline.search.problem import Problem
-from pipeline.search.surrogate import LEAST_SAMPLES, Surrogate, fit_surrogate
+from pipeline.search.surrogate import LEAST_SAMPLES, Fit, Surrogate, fit_surrogate
 from pipeline.space.encoding import Floats, Rows, SlotTable
 
 _MOST_TOLD = 200
@@ -36,11 +37,11 @@ class ExactAnswer:
     seconds: float
 
     def spread(self, most: int, share: float = 1.0) -> Rows:
-        """Networks of the front, evenly along it, the most accurate first.
+        """Networks of the front, evenly along it, those of highest surrogate first.
 
         Args:
             most: How many.
-            share: Of the front's networks, counted from the most accurate one.
+            share: Of the front's networks, counted from the highest.
         """
         last = len(self.front.rows) - 1
         count = min(most, 1 + int(share * last))
@@ -49,13 +50,13 @@ class ExactAnswer:
         return rows
 
 
-def search_exactly(problem: Problem, rows: Rows, accuracy_percent: Floats) -> ExactAnswer | None:
+def search_exactly(problem: Problem, rows: Rows, quality: Floats) -> ExactAnswer | None:
     """Fits the surrogate on scores and finds its best network and its front.
 
     Args:
         problem: The request; there are networks within its limits.
         rows: Scored networks, shape (n, 1 + slots).
-        accuracy_percent: Their scores, shape (n,).
+        quality: Their scores in nats, shape (n,).
 
     Returns:
         None where there are too few scores to fit.
@@ -64,7 +65,7 @@ def search_exactly(problem: Problem, rows: Rows, accuracy_percent: Floats) -> Ex
         return None
     start = time.monotonic()
     sizes = problem.tables.resolutions
-    surrogate = fit_surrogate(problem.space, rows, accuracy_percent, also_at=sizes)
+    surrogate = fit_surrogate(problem.space, rows, quality, also_at=sizes)
     best, front = best_and_front(problem, surrogate.tables)
     return ExactAnswer(surrogate, best, front, time.monotonic() - start)
 
@@ -74,7 +75,7 @@ def best_and_front(problem: Problem, surrogates: dict[int, SlotTable]) -> tuple[
 
     Args:
         problem: The request; there are networks within its limits.
-        surrogates: Accuracy in percent as a sum over slots, by input size.
+        surrogates: Quality in nats as a sum over slots, by input size.
     """
     cuts = Cuts()
     best = best_within(problem, surrogates, cuts)
@@ -84,35 +85,50 @@ def best_and_front(problem: Problem, surrogates: dict[int, SlotTable]) -> tuple[
     return best, front
 
 
-def tell_exactly(problem: Problem, answer: ExactAnswer, chosen: Rows) -> ExactSearch:
+def tell_exactly(
+    problem: Problem, answer: ExactAnswer, chosen: Rows, scale: AccuracyScale
+) -> ExactSearch:
     """The answer for the record.
 
     Args:
         problem: The request.
         answer: What was proved.
-        chosen: The most accurate network by score, shape (1 + slots,).
+        chosen: The best network by score, shape (1 + slots,).
+        scale: How its log-losses are told as accuracies.
     """
     front = answer.front
     kept = np.linspace(0, len(front.rows) - 1, min(_MOST_TOLD, len(front.rows))).round().astype(int)
     of_chosen = answer.surrogate.tables[int(chosen[0])].totals(chosen[None])[0]
+    of_best = np.array([answer.best.value])
     return ExactSearch(
-        surrogates=answer.surrogate.fits,
-        best=_points(problem, answer.best.row[None], np.array([answer.best.value]))[0],
-        bound_percent=answer.best.bound,
-        front=tuple(_points(problem, front.rows[kept], front.surrogate_percent[kept])),
+        surrogates={size: _told(fit, scale) for size, fit in answer.surrogate.fits.items()},
+        best=_points(problem, answer.best.row[None], of_best, scale)[0],
+        bound_percent=scale.percent(-answer.best.bound),
+        front=tuple(_points(problem, front.rows[kept], front.surrogate[kept], scale)),
         front_points=len(front.rows),
-        front_gap_percent=front.gap_percent,
-        chosen_regret_percent=float(answer.best.value - of_chosen),
+        front_gap_percent=scale.percent_per_nat * front.gap_nats,
+        chosen_regret_percent=scale.percent_per_nat * float(answer.best.value - of_chosen),
         seconds=answer.seconds,
     )
 
 
-def _points(problem: Problem, rows: Rows, surrogate_percent: Floats) -> list[FrontPoint]:
+def _told(fit: Fit, scale: AccuracyScale) -> SurrogateFit:
+    return SurrogateFit(
+        samples=fit.samples,
+        error_percent=scale.percent_per_nat * fit.error_nats,
+        mean_error_percent=scale.percent_per_nat * fit.mean_error_nats,
+        kendall_tau=fit.kendall_tau,
+    )
+
+
+def _points(
+    problem: Problem, rows: Rows, surrogate: Floats, scale: AccuracyScale
+) -> list[FrontPoint]:
     costs = problem.tables(rows)
     return [
         FrontPoint(
             architecture=architecture,
-            surrogate_percent=float(surrogate_percent[index]),
+            surrogate_percent=scale.percent(-float(surrogate[index])),
             latency_ms=float(costs[problem.latency][index]),
             macs=round(costs["macs"][index]),
         )

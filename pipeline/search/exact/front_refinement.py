@@ -33,7 +33,7 @@ class _Stretch:
     """Latencies between two networks of the front, where better ones may be unknown.
 
     Attributes:
-        negative_gap: Minus the points between what is known and what is possible.
+        negative_gap: Minus the nats between what is known and what is possible.
         after_ms: Latency of the faster network.
         known: Its surrogate.
         before_ms: End of the stretch, exclusive.
@@ -68,7 +68,7 @@ def refined(
 
     Args:
         problem: The request.
-        surrogate: Accuracy in percent as a sum over slots.
+        surrogate: Quality in nats as a sum over slots.
         cuts: Grows by the tangents that were needed.
         outer: The front of a relaxation of the limits: nothing within them is above it.
         inner: The front of what is known to be within them.
@@ -96,7 +96,7 @@ def refined(
                 heapq.heappush(stretches, part)
     found_front = front_of(problem, surrogate, np.concatenate(rows))
     gap = -stretches[0].negative_gap if stretches else 0.0
-    return ExactFront(found_front.rows, found_front.surrogate_percent, found_front.latency_ms, gap)
+    return ExactFront(found_front.rows, found_front.surrogate, found_front.latency_ms, gap)
 
 
 def _stretches(
@@ -105,9 +105,9 @@ def _stretches(
     """Where the relaxed front is above the known one; and how long a stretch is called long."""
     ends = np.append(known.latency_ms[1:], np.nextafter(problem.slowest_ms, np.inf))
     possible = outer.at(np.nextafter(ends, 0.0))
-    open_ = possible > known.surrogate_percent + SAME
+    open_ = possible > known.surrogate + SAME
     long_ms = _SHORT * float((ends - known.latency_ms)[open_].sum())
-    columns = (known.latency_ms, known.surrogate_percent, ends, possible)
+    columns = (known.latency_ms, known.surrogate, ends, possible)
     found = [
         _stretch(after, value, end, most, long_ms)
         for after, value, end, most in zip(*(each.tolist() for each in columns), strict=True)

@@ -40,7 +40,7 @@ class Proved:
 
     Attributes:
         row: Shape (1 + slots,).
-        value: What was optimised: the surrogate in percent, or the violation.
+        value: What was optimised: the surrogate in nats, or the violation.
         bound: No network within the limits has a better value.
     """
 
@@ -54,7 +54,7 @@ def best_within(problem: Problem, surrogates: Mapping[int, SlotTable], cuts: Cut
 
     Args:
         problem: The request.
-        surrogates: Accuracy in percent as a sum over slots, by input size.
+        surrogates: Quality in nats as a sum over slots, by input size.
         cuts: Grows by the tangents that were needed.
 
     Returns:

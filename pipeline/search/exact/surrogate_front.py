@@ -12,7 +12,7 @@ from pipeline.search.problem import Problem
 from pipeline.space.encoding import Floats, Rows, SlotTable
 
 SAME = 1e-9
-"""Points of surrogate that count as equal."""
+"""Nats of surrogate that count as equal."""
 
 
 @dataclass(frozen=True)
@@ -21,41 +21,41 @@ class ExactFront:
 
     Attributes:
         rows: Shape (n, 1 + slots), fastest first; none where nothing is within the limits.
-        surrogate_percent: Shape (n,), rising.
+        surrogate: Quality in nats, shape (n,), rising.
         latency_ms: Predicted on the searched target, shape (n,), rising.
-        gap_percent: Most points by which an unknown network could lie above the front; 0 where the
-            front is proved.
+        gap_nats: Most by which an unknown network could lie above the front; 0 where the front is
+            proved.
     """
 
     rows: Rows
-    surrogate_percent: Floats
+    surrogate: Floats
     latency_ms: Floats
-    gap_percent: float = 0.0
+    gap_nats: float = 0.0
 
     def at(self, latency_ms: Floats) -> Floats:
         """The surrogate the front reaches at latencies; minus infinity where nothing is as fast."""
         place = np.searchsorted(self.latency_ms, latency_ms, side="right") - 1
         if not len(self.rows):
             return np.full(len(latency_ms), -np.inf)
-        return np.where(place >= 0, self.surrogate_percent[np.maximum(place, 0)], -np.inf)
+        return np.where(place >= 0, self.surrogate[np.maximum(place, 0)], -np.inf)
 
 
 def front_of(problem: Problem, surrogate: SlotTable, rows: Rows) -> ExactFront:
     """The front of some networks of one input size, whether within the limits or not."""
-    accuracy = surrogate.totals(rows)
+    quality = surrogate.totals(rows)
     latency = problem.tables(rows)[problem.latency]
-    kept = _best(accuracy, latency)
-    return ExactFront(rows[kept], accuracy[kept], latency[kept])
+    kept = _best(quality, latency)
+    return ExactFront(rows[kept], quality[kept], latency[kept])
 
 
 def joined_fronts(fronts: Sequence[ExactFront]) -> ExactFront:
     """One front over several input sizes."""
     rows = np.concatenate([front.rows for front in fronts])
-    accuracy = np.concatenate([front.surrogate_percent for front in fronts])
+    quality = np.concatenate([front.surrogate for front in fronts])
     latency = np.concatenate([front.latency_ms for front in fronts])
-    kept = _best(accuracy, latency)
-    gap = max(front.gap_percent for front in fronts)
-    return ExactFront(rows[kept], accuracy[kept], latency[kept], gap)
+    kept = _best(quality, latency)
+    gap = max(front.gap_nats for front in fronts)
+    return ExactFront(rows[kept], quality[kept], latency[kept], gap)
 
 
 def no_rows(surrogate: SlotTable) -> Rows:
@@ -69,6 +69,6 @@ def rises(values: Floats) -> NDArray[np.bool_]:
     return np.asarray(values > before + SAME)
 
 
-def _best(accuracy: Floats, latency: Floats) -> NDArray[np.intp]:
-    order = np.lexsort((-accuracy, latency))
-    return order[rises(accuracy[order])]
+def _best(quality: Floats, latency: Floats) -> NDArray[np.intp]:
+    order = np.lexsort((-quality, latency))
+    return order[rises(quality[order])]

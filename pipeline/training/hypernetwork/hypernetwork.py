@@ -19,6 +19,7 @@ from pipeline.device.fingerprint import environment
 from pipeline.errors import DataError
 from pipeline.images.image_data import ImageData
 from pipeline.network.supernet import Supernet, save_supernet
+from pipeline.records.scores import ScoreSpread
 from pipeline.records.train import PrioritizedPath, TrainRecord
 from pipeline.space.search_space import SearchSpace
 from pipeline.training.averages import WeightAverage
@@ -34,6 +35,7 @@ from pipeline.training.hypernetwork.paths import Paths
 from pipeline.training.hypernetwork.sandwich import Sandwich
 from pipeline.training.hypernetwork.single_path import SinglePath
 from pipeline.training.scoring.evaluation import HypernetworkScorer
+from pipeline.training.scoring.network_score import spread_of
 from pipeline.training.settings import ScoreSettings, TrainSettings
 from pipeline.work.progress import Progress
 
@@ -41,6 +43,8 @@ CHECKPOINT = "supernet.safetensors"
 
 # The curve is the mean over a few fixed paths: one alone would say more about itself.
 _MONITORED_PATHS = 3
+# How far paths can be told apart shows in more of them, once, when training has ended.
+_JUDGED_PATHS = 12
 _MONITOR = ScoreSettings(images=1000, recalibration_images=512)
 
 
@@ -135,7 +139,7 @@ class _HypernetworkTraining:
 
         def evaluated(epoch: int) -> float:
             with _statistics_kept(supernet):
-                return statistics.fmean(map(score, monitored))
+                return statistics.fmean(score(path).accuracy_percent for path in monitored)
 
         done = Fit(
             model=supernet,
@@ -148,9 +152,11 @@ class _HypernetworkTraining:
             inputs=inputs,
             resolution_at=paths.resolution_at if len(paths.resolutions) > 1 else None,
         ).run()
+        with _statistics_kept(supernet):
+            last = score.scores(list(dict.fromkeys(paths.monitored(_JUDGED_PATHS))))
         if context.processes.is_first:
             save_supernet(supernet, context.folder / CHECKPOINT)
-        return self._record(supernet, learner, done)
+        return self._record(supernet, learner, done, spread_of(last, data.num_classes))
 
     def _supernet(self) -> Supernet:
         supernet = Supernet(
@@ -208,7 +214,13 @@ class _HypernetworkTraining:
             steps=steps,
         )
 
-    def _record(self, supernet: Supernet, learner: SinglePath, done: Progressed) -> TrainRecord:
+    def _record(
+        self,
+        supernet: Supernet,
+        learner: SinglePath,
+        done: Progressed,
+        scores: ScoreSpread | None,
+    ) -> TrainRecord:
         boards = learner.boards if isinstance(learner, Cream) else {}
         return TrainRecord(
             method=self.settings.method,
@@ -229,6 +241,7 @@ class _HypernetworkTraining:
                 for board in boards.values()
                 for entry in board.entries
             ),
+            scores=scores,
             dataset=self.data.record,
             compute=self.context.compute.name,
             processes=self.context.processes.count,

@@ -39,7 +39,7 @@ class TeacherNetwork:
 
 
 def larger_path(candidates: Sequence[Candidate], student: Architecture) -> Architecture:
-    """The hypernetwork's most accurate path that is larger than the student.
+    """The hypernetwork's best path that is larger than the student.
 
     Args:
         candidates: Paths with what the hypernetwork's weights reach on search-validation.
@@ -49,13 +49,13 @@ def larger_path(candidates: Sequence[Candidate], student: Architecture) -> Archi
         StageError: None of the student's input size has more multiply-accumulates.
     """
     macs = next((it.macs for it in candidates if it.architecture == student), 0)
-    larger = [
-        it
+    larger = {
+        it.architecture: it.quality
         for it in candidates
         if it.macs > macs
-        and it.accuracy_percent is not None
+        and it.quality is not None
         and it.architecture.resolution == student.resolution
-    ]
+    }
     if not larger:
         raise StageError(
             f"no path that the search scored is larger than {student.short} "
@@ -63,7 +63,7 @@ def larger_path(candidates: Sequence[Candidate], student: Architecture) -> Archi
             hint="leave retrain.teacher out, or name a network of timm: "
             "--set 'retrain.teacher={source: NAME, weights: FILE}'",
         )
-    return max(larger, key=lambda it: it.accuracy_percent or 0.0).architecture
+    return max(larger, key=larger.__getitem__)
 
 
 def path_as_teacher(

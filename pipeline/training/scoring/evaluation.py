@@ -1,4 +1,4 @@
-"""Accuracy, of any model and of the hypernetwork's networks with their batch norm recalibrated."""
+"""Scores of the hypernetwork's networks, batch norm recalibrated; and accuracy of any model."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from pipeline.errors import ArchitectureError, DataError
+from pipeline.errors import ArchitectureError, DataError, PipelineError
 from pipeline.images.image_data import Batch, ImageData
 from pipeline.network.supernet import Supernet
 from pipeline.space.architecture import Architecture
+from pipeline.training.scoring.network_score import NetworkScore
 from pipeline.training.scoring.prefix_cache import PassBatches, evaluate_together
 from pipeline.training.settings import ScoreSettings
+
+OnScored = Callable[[Architecture, NetworkScore], None]
 
 _BATCH = 256
 MOST_KEPT_BYTES = 2 * 2**30
@@ -52,8 +56,8 @@ class HypernetworkScorer:
         self._most_kept_bytes = most_kept_bytes
         self._loaded: dict[int, _Images] = {}
 
-    def __call__(self, architecture: Architecture) -> float:
-        """Top-1 accuracy on search-validation, in percent; the same bits for the same question.
+    def __call__(self, architecture: Architecture) -> NetworkScore:
+        """The score on search-validation; the same bits for the same question.
 
         Raises:
             ArchitectureError: See `check`.
@@ -63,8 +67,8 @@ class HypernetworkScorer:
     def scores(
         self,
         architectures: Sequence[Architecture],
-        on_scored: Callable[[Architecture, float], None] = lambda architecture, percent: None,
-    ) -> list[float]:
+        on_scored: OnScored = lambda architecture, score: None,
+    ) -> list[NetworkScore]:
         """Scores many architectures, quicker than one at a time where they begin alike.
 
         Args:
@@ -74,18 +78,19 @@ class HypernetworkScorer:
                 stands twice only once.
 
         Returns:
-            Top-1 accuracies on search-validation, in percent.
+            What each does on search-validation.
 
         Raises:
             ArchitectureError: See `check`; none is scored then.
             DataError: There are no images, or one cannot be read.
+            PipelineError: A network's outputs are no numbers.
         """
         self.check(architectures)
-        found: dict[Architecture, float] = {}
+        found: dict[Architecture, NetworkScore] = {}
 
-        def tell(architecture: Architecture, percent: float) -> None:
-            found[architecture] = percent
-            on_scored(architecture, percent)
+        def tell(architecture: Architecture, score: NetworkScore) -> None:
+            found[architecture] = score
+            on_scored(architecture, score)
 
         for resolution in dict.fromkeys(it.resolution for it in architectures):
             of_size = [it for it in architectures if it.resolution == resolution]
@@ -113,14 +118,13 @@ class HypernetworkScorer:
         self,
         architectures: Sequence[Architecture],
         images: _Images,
-        tell: Callable[[Architecture, float], None],
+        tell: OnScored,
     ) -> None:
-        def count(architecture: Architecture, logits: Sequence[Tensor]) -> None:
-            batches = zip(logits, images.labels, strict=True)
-            tell(architecture, _counted(batches, self._supernet.num_classes).percent)
+        def judge(architecture: Architecture, logits: Sequence[Tensor]) -> None:
+            tell(architecture, _judged(architecture, logits, images.labels))
 
         evaluate_together(
-            self._supernet, architectures, images.batches, count, most_bytes=self._most_kept_bytes
+            self._supernet, architectures, images.batches, judge, most_bytes=self._most_kept_bytes
         )
 
     def _images(self, resolution: int) -> _Images:
@@ -147,6 +151,21 @@ def _load(data: ImageData, settings: ScoreSettings, device: torch.device) -> _Im
         list(images.to(device).split(_BATCH)),
     )
     return _Images(batches, labels.to(device).split(_BATCH))
+
+
+def _judged(
+    architecture: Architecture, logits: Sequence[Tensor], labels: Sequence[Tensor]
+) -> NetworkScore:
+    """A score from logits and labels, batch by batch, where they are: a GPU is waited for once."""
+    batches = list(zip(logits, labels, strict=True))
+    losses = torch.cat([F.cross_entropy(*batch, reduction="none") for batch in batches]).cpu()
+    if not losses.isfinite().all():
+        raise PipelineError(
+            f"{architecture.short}: the hypernetwork's outputs are no numbers for some images",
+            hint="train it again with a lower train.learning_rate",
+        )
+    hits = sum((outputs.argmax(1) == of).sum() for outputs, of in batches)
+    return NetworkScore.of(losses.numpy(), int(hits))
 
 
 @dataclass(frozen=True)
@@ -184,20 +203,17 @@ def tally(model: Callable[[Tensor], Tensor], batches: Iterable[Batch], num_class
     Raises:
         DataError: There are no images.
     """
-    with torch.inference_mode():
-        return _counted(((model(inputs), labels) for inputs, labels in batches), num_classes)
-
-
-def _counted(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int) -> Tally:
-    """Counts logits' hits where the logits are: a GPU is waited for once, at the end."""
     correct = torch.zeros(num_classes, dtype=torch.int64)
     total = torch.zeros(num_classes, dtype=torch.int64)
-    for logits, labels in batches:
-        device = logits.device
-        correct, total, labels = correct.to(device), total.to(device), labels.to(device)
-        hits = logits.argmax(1) == labels
-        correct.index_add_(0, labels, hits.long())
-        total.index_add_(0, labels, torch.ones_like(labels))
+    with torch.inference_mode():
+        for inputs, labels in batches:
+            logits = model(inputs)
+            device = logits.device
+            # Counted where the logits are: a GPU is waited for once, at the end.
+            correct, total, labels = correct.to(device), total.to(device), labels.to(device)
+            hits = logits.argmax(1) == labels
+            correct.index_add_(0, labels, hits.long())
+            total.index_add_(0, labels, torch.ones_like(labels))
     correct, total = correct.cpu(), total.cpu()
     if not total.any():
         raise DataError("there are no images to evaluate on")

@@ -25,11 +25,10 @@ from pipeline.network.supernet import load_supernet
 from pipeline.space.architecture import Architecture
 from pipeline.space.cost import architecture_cost
 from pipeline.training.compute import compute_here
-from pipeline.training.scoring.evaluation import MOST_KEPT_BYTES, HypernetworkScorer
+from pipeline.training.scoring.evaluation import MOST_KEPT_BYTES, HypernetworkScorer, OnScored
+from pipeline.training.scoring.network_score import NetworkScore
 from pipeline.training.scoring.prefix_cache import shares
 from pipeline.training.settings import ScoreSettings
-
-OnScored = Callable[[Architecture, float], None]
 
 _MOST_WORKERS = 8
 # What one core does in ten seconds at 32 pixels. Workers are there after six or more, most of them
@@ -44,7 +43,7 @@ def open_scorer(
     settings: ScoreSettings,
     *,
     resolutions: Sequence[int],
-) -> Iterator[Callable[[Sequence[Architecture], OnScored], list[float]]]:
+) -> Iterator[Callable[[Sequence[Architecture], OnScored], list[NetworkScore]]]:
     """Opens a hypernetwork for scoring, on the GPU where there is one.
 
     Args:
@@ -130,7 +129,9 @@ class ScoreWorkers:
         self._macs = 0
         self._workers: list[_Worker] = []
 
-    def score(self, architectures: Sequence[Architecture], on_scored: OnScored) -> list[float]:
+    def score(
+        self, architectures: Sequence[Architecture], on_scored: OnScored
+    ) -> list[NetworkScore]:
         """Scores architectures.
 
         Args:
@@ -139,20 +140,20 @@ class ScoreWorkers:
                 own; of one that stands twice only once.
 
         Returns:
-            Top-1 accuracies on search-validation, in percent.
+            What each does on search-validation.
 
         Raises:
             ArchitectureError: The hypernetwork does not hold an architecture, or was not trained at
                 its size; none is scored then.
             DataError: There are no images, or one cannot be read.
-            PipelineError: A worker died.
+            PipelineError: A worker died, or a network's outputs are no numbers.
         """
         self._here.check(architectures)
-        found: dict[Architecture, float] = {}
+        found: dict[Architecture, NetworkScore] = {}
 
-        def tell(architecture: Architecture, percent: float) -> None:
-            found[architecture] = percent
-            on_scored(architecture, percent)
+        def tell(architecture: Architecture, score: NetworkScore) -> None:
+            found[architecture] = score
+            on_scored(architecture, score)
 
         distinct = list(dict.fromkeys(architectures))
         if self._is_worth_workers(distinct):
@@ -221,14 +222,14 @@ class _Worker:
         except ConnectionError:
             raise self._death() from None
 
-    def receive(self) -> tuple[Architecture, float] | None:
+    def receive(self) -> tuple[Architecture, NetworkScore] | None:
         try:
             answer = self.link.recv()
         except (EOFError, ConnectionError):
             raise self._death() from None
         if isinstance(answer, PipelineError):
             raise answer
-        scored: tuple[Architecture, float] | None = answer
+        scored: tuple[Architecture, NetworkScore] | None = answer
         return scored
 
     def end(self) -> None:

@@ -95,21 +95,21 @@ def test_the_front_is_that_of_all_networks(seed, confidence):
     # What is told is there: networks within the limits, with these values, fastest first.
     places = [int(np.flatnonzero((its.rows == row).all(axis=1))[0]) for row in front.rows]
     assert its.inside[places].all()
-    assert its.values[places] == pytest.approx(front.surrogate_percent, abs=1e-9)
+    assert its.values[places] == pytest.approx(front.surrogate, abs=1e-9)
     assert its.latency_ms[places].tolist() == front.latency_ms.tolist()
     assert (np.diff(front.latency_ms) > 0).all()
-    assert (np.diff(front.surrogate_percent) > 0).all()
+    assert (np.diff(front.surrogate) > 0).all()
     # Nothing is above it by more than is told; and nothing is missing where it is proved.
     missed = value - front.at(latency * (1 + 1e-5))
-    assert missed.max() <= front.gap_percent + 1e-6
-    if front.gap_percent == 0:
+    assert missed.max() <= front.gap_nats + 1e-6
+    if front.gap_nats == 0:
         assert front.latency_ms == pytest.approx(latency, rel=1e-5)
-        assert front.surrogate_percent == pytest.approx(value, abs=1e-6)
+        assert front.surrogate == pytest.approx(value, abs=1e-6)
 
 
 def test_most_fronts_are_proved_and_all_without_lower_limits_and_margins():
     feasible = [each for each in CASES if case(*each).inside.any()]
-    gaps = [front_of_case(*each).gap_percent for each in feasible]
+    gaps = [front_of_case(*each).gap_nats for each in feasible]
     assert np.mean([gap == 0 for gap in gaps]) > 0.7
     assert max(gaps) > 0
     for each, gap in zip(feasible, gaps, strict=True):
@@ -129,8 +129,8 @@ def test_a_gap_is_honest_where_partial_networks_were_dropped(seed, monkeypatch):
         monkeypatch.setattr(exact_front_module, "_MOST_PAIRS", pairs)
         front = front_within(its)
         missed = (value - front.at(latency * (1 + 1e-5))).max()
-        assert missed <= front.gap_percent + 1e-6
-        gaps.append(front.gap_percent)
+        assert missed <= front.gap_nats + 1e-6
+        gaps.append(front.gap_nats)
         missing.append(missed)
     assert gaps[0] >= gaps[-1]
     assert missing[0] >= missing[-1] - 1e-9
@@ -141,17 +141,17 @@ def test_few_kept_do_leave_gaps(monkeypatch):
     monkeypatch.setattr(exact_front_module, "_BEAM_PAIRS", (10, 20))
     monkeypatch.setattr(exact_front_module, "_FROM_BEAM", 1)
     monkeypatch.setattr(exact_front_module, "_MOST_PAIRS", 30)
-    assert sum(front_within(case(seed, 0.5)).gap_percent > 0 for seed in (3, 10, 13, 26)) >= 2
+    assert sum(front_within(case(seed, 0.5)).gap_nats > 0 for seed in (3, 10, 13, 26)) >= 2
 
 
 def test_with_more_programs_a_refined_front_is_complete(monkeypatch):
     """The programs' number is all that keeps it from being."""
-    its = case(*next(each for each in CASES if front_of_case(*each).gap_percent > 0))
+    its = case(*next(each for each in CASES if front_of_case(*each).gap_nats > 0))
     monkeypatch.setattr(front_refinement, "_PROGRAMS", 500)
     front = front_within(its)
-    assert front.gap_percent == 0
+    assert front.gap_nats == 0
     assert front.latency_ms == pytest.approx(its.front[0], rel=1e-5)
-    assert front.surrogate_percent == pytest.approx(its.front[1], abs=1e-6)
+    assert front.surrogate == pytest.approx(its.front[1], abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", [0, 3, 4, 10, 103])
@@ -163,9 +163,9 @@ def test_where_all_networks_are_alike_the_front_is_the_fastest(seed):
         for size, table in its.surrogates.items()
     }
     front = joined_fronts([exact_front(its.problem, table, Cuts()) for table in flat.values()])
-    assert front.surrogate_percent.tolist() == [50.0]
+    assert front.surrogate.tolist() == [50.0]
     assert front.latency_ms == pytest.approx([its.latency_ms[its.inside].min()], rel=1e-6)
-    assert front.gap_percent == 0
+    assert front.gap_nats == 0
     assert best_within(its.problem, flat, Cuts()).value == 50
 
 

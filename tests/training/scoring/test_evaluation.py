@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from pipeline.errors import ArchitectureError, DataError
+from pipeline.errors import ArchitectureError, DataError, PipelineError
 from pipeline.images.image_data import ImageData
 from pipeline.network.supernet import Supernet
 from pipeline.space.architecture import Architecture
 from pipeline.space.search_space import SearchSpace
 from pipeline.training.scoring.evaluation import HypernetworkScorer, tally
+from pipeline.training.scoring.network_score import NetworkScore
 from pipeline.training.scoring.recalibration import recalibrate_batch_norm
 from pipeline.training.settings import ScoreSettings
 
@@ -55,19 +56,36 @@ def test_scores_repeat_and_leave_no_trace(
     other = small.model_copy(update={"stages": (("mb6_5x5",),) * 5})
     first = [score(small), score(other)]
     assert [score(small), score(other)] == first
-    assert all(0 <= value <= 100 for value in first)
+    assert first[0] != first[1]
+    assert all(0 <= it.accuracy_percent <= 100 for it in first)
     _assert_same(supernet, before)
     assert all(m.training == training for m in supernet.modules())
 
 
-def test_a_score_is_the_accuracy_of_the_recalibrated_network(
+def test_a_score_is_what_the_recalibrated_network_does(
     supernet: Supernet, small: Architecture, digits: ImageData
 ):
     scored = HypernetworkScorer(supernet, digits, SETTINGS)(small)
     recalibrate_batch_norm(supernet, small, [digits.sample("train", 32)])
     network = supernet.subnet(small).eval()
     batches = list(digits.batches("search-validation", 50))[:1]
-    assert scored == tally(network, batches, 10).percent
+    assert scored.images == 50
+    assert scored.accuracy_percent == tally(network, batches, 10).percent
+    images, labels = batches[0]
+    with torch.inference_mode():
+        losses = torch.nn.functional.cross_entropy(network(images), labels, reduction="none")
+    assert scored.log_losses == pytest.approx(losses.tolist(), rel=1e-5)
+    assert scored.log_loss_nats == pytest.approx(losses.mean().item(), rel=1e-5)
+
+
+def test_outputs_that_are_no_numbers_are_an_error(
+    supernet: Supernet, small: Architecture, digits: ImageData
+):
+    with torch.no_grad():
+        next(supernet.parameters()).fill_(float("nan"))
+    with pytest.raises(PipelineError, match="are no numbers") as caught:
+        HypernetworkScorer(supernet, digits, SETTINGS)(small)
+    assert "train.learning_rate" in caught.value.hint
 
 
 def test_a_failure_leaves_no_trace_either(
@@ -111,8 +129,8 @@ def test_what_was_scored_before_an_error_was_told(
     before = _tensors(supernet)
     score, told = HypernetworkScorer(supernet, digits, SETTINGS), []
 
-    def stop(architecture: Architecture, percent: float) -> None:
-        told.append((architecture, percent))
+    def stop(architecture: Architecture, scored: NetworkScore) -> None:
+        told.append((architecture, scored))
         if len(told) == 2:
             raise KeyboardInterrupt
 
@@ -177,4 +195,4 @@ def test_one_calibration_image_beyond_full_batches_is_no_batch_of_its_own(
 ):
     """At 32 pixels the last maps are single pixels, and one of them has no variance."""
     settings = ScoreSettings(images=10, recalibration_images=257)
-    assert 0 <= HypernetworkScorer(supernet, digits, settings)(small) <= 100
+    assert HypernetworkScorer(supernet, digits, settings)(small).images == 10

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,20 +16,20 @@ import torch
 
 from pipeline.errors import ArchitectureError, CheckpointError, PipelineError, UsageError
 from pipeline.images.datasets import open_dataset
-from pipeline.network.supernet import Supernet, load_supernet, save_supernet
+from pipeline.network.supernet import Supernet, save_supernet
 from pipeline.space.architecture import Architecture
 from pipeline.space.search_space import SearchSpace
 from pipeline.training.compute import Compute
 from pipeline.training.hypernetwork.path_sampling import PathSampler
 from pipeline.training.scoring import score_workers
-from pipeline.training.scoring.prefix_cache import PassBatches, evaluate_together
+from pipeline.training.scoring.network_score import NetworkScore
 from pipeline.training.scoring.score_workers import num_workers, open_scorer
 from pipeline.training.settings import ScoreSettings
 
 DIGITS = partial(open_dataset, "digits", resolution=32, seed=0, max_train=320)
 SETTINGS = ScoreSettings(images=100, recalibration_images=32)
 SIZES = (32, 64)
-Score = Callable[..., list[float]]
+Score = Callable[..., list[NetworkScore]]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ def two(checkpoint: Path) -> Iterator[Score]:
     assert multiprocessing.active_children() == []
 
 
-def _unheard(architecture: Architecture, percent: float) -> None:
+def _unheard(architecture: Architecture, scored: NetworkScore) -> None:
     pass
 
 
@@ -76,8 +75,8 @@ def test_two_workers_score_as_one_does(
     with _opened(checkpoint, 1) as score:
         expected = score(candidates, _unheard)
         assert score(candidates[:1], _unheard) == expected[:1]
-    assert len(set(expected)) > 3
-    told: list[tuple[Architecture, float]] = []
+    assert len({it.log_losses for it in expected}) == len(candidates)
+    told: list[tuple[Architecture, NetworkScore]] = []
     asked = [*candidates, candidates[0]]
     assert two(asked, lambda *it: told.append(it)) == [*expected, expected[0]]
     assert len(multiprocessing.active_children()) == 2
@@ -96,7 +95,7 @@ def test_nothing_is_scored_where_one_was_not_trained_for(
     for change in ({"resolution": 96}, {"num_classes": 3}):
         asked = [*candidates, candidates[0].model_copy(update=change)]
         with pytest.raises(ArchitectureError):
-            two(asked, lambda architecture, percent: told.append(architecture))
+            two(asked, lambda architecture, scored: told.append(architecture))
     assert told == []
 
 
@@ -106,7 +105,7 @@ def test_a_worker_that_dies_is_told_and_what_was_scored_is_kept(
 ):
     told: list[Architecture] = []
 
-    def kill(architecture: Architecture, percent: float) -> None:
+    def kill(architecture: Architecture, scored: NetworkScore) -> None:
         told.append(architecture)
         for process in multiprocessing.active_children():
             os.kill(process.pid or 0, signal.SIGKILL)
@@ -169,38 +168,6 @@ def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch):
     assert num_workers(ScoreSettings()) == num_workers(ScoreSettings(workers=1)) == 1
     with pytest.raises(UsageError, match=r"score\.workers is 2; on a GPU"):
         num_workers(ScoreSettings(workers=2))
-
-
-def _logits(checkpoint: Path, candidates: list[Architecture]) -> dict[Architecture, bytes]:
-    """Bytes of the logits of candidates of one size, computed together in one thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    supernet, data = load_supernet(checkpoint).to(memory_format=torch.channels_last), DIGITS()
-    images = PassBatches([data.sample("train", 64)], [data.sample("search-validation", 143)])
-    found: dict[Architecture, bytes] = {}
-
-    def put(architecture: Architecture, batches: list[torch.Tensor]) -> None:
-        found[architecture] = torch.cat(list(batches)).numpy().tobytes()
-
-    evaluate_together(supernet, candidates, images, put, most_bytes=2**30)
-    torch.set_num_threads(before)
-    return found
-
-
-@pytest.mark.slow
-def test_logits_are_the_same_bits_in_another_process(
-    checkpoint: Path, candidates: list[Architecture]
-):
-    """Scores count hits, so they would not show every difference."""
-    of_size = [it for it in candidates if it.resolution == 32]
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        there = [
-            pool.submit(_logits, checkpoint, some).result() for some in (of_size[:3], of_size[3:])
-        ]
-    torch.set_num_threads(2)
-    here = _logits(checkpoint, of_size)
-    torch.set_num_threads(1)
-    assert here == there[0] | there[1]
 
 
 _SCORING = f"""
