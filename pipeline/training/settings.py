@@ -15,6 +15,7 @@ RetrainMethod = Literal["short", "paper"]
 Optimizer = Literal["adamw", "lion", "nadamw", "rmsproptf", "sgd"]
 
 HYPERNETWORK = "hypernetwork"
+_SAID_EARLIER = ("probes", "every", "learning_rate")
 
 # Held-out images that paths of the hypernetwork are compared on: fewer, and batch norm over them
 # would be noise.
@@ -53,6 +54,14 @@ class MatchingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     images: int = Field(default=1000, ge=SHARED_IMAGES)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, given: object) -> object:
+        """What follows from the number of steps now was said then."""
+        if not isinstance(given, dict):
+            return given
+        return {key: value for key, value in given.items() if key not in _SAID_EARLIER}
 
 
 class TeachingSettings(BaseModel):
