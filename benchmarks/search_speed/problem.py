@@ -48,7 +48,7 @@ def problem_on(*targets: str) -> Problem:
         }
     )
     models = {target: _models()[target] for target in targets}
-    return read_problem(recipe, models, Limits(), NUM_CLASSES)
+    return read_problem(recipe, models, Limits(), (RESOLUTION,), NUM_CLASSES)
 
 
 def with_one_limit() -> Problem:

@@ -21,12 +21,13 @@ from pipeline.cli.terminal_plot import FRONT_SIGN, search_plot
 from pipeline.records.candidates import Limits
 from pipeline.records.search import SearchRecord
 from pipeline.report.blocks import Cell, Table, columns
-from pipeline.report.cells import accuracy_cell, expected_cell, predicted_cell
+from pipeline.report.cells import accuracy_cell, number_cell, predicted_cell
 from pipeline.report.formatting import (
     count,
     limit_count,
     limit_ms,
     notation,
+    percent,
     plural,
     target_labels,
 )
@@ -216,7 +217,7 @@ def _found_row(
         Cell("-" if rank is None else str(rank)),
         Cell(FRONT_SIGN if index in record.front else ""),
         accuracy_cell(candidate),
-        *([expected_cell(record, candidate)] if record.scale else []),
+        *([number_cell(record.expected_percent(candidate), percent)] if record.scale else []),
         *(Cell(_plain(cell.text).removesuffix(" ms")) for cell in latencies),
         Cell(count(candidate.macs)),
         Cell(count(candidate.params)),

@@ -64,6 +64,7 @@ def test_winners_and_front_with_every_target(everything: SearchRecord, capsys: C
     for target in (TARGET, OTHER, ELSEWHERE):
         assert target in text
     (row,) = [line for line in text.splitlines() if re.match(r"\s+1\s+o?\s+87\.0 %", line)]
+    assert row.split()[4:6] == ["86.9", "%"]
     assert row.count("±") == 3
     assert row.rstrip().endswith("96")
     for index in everything.front:
@@ -74,6 +75,8 @@ def test_facts_a_line_each(everything: SearchRecord, capsys: Capture) -> None:
     text = squeezed(printed(everything, capsys))
     for phrase in (
         everything.message,
+        *everything.remarks,
+        "owes 0.0040 ± 0.0060 nats (0.16 points) to luck",
         "no network has more: proved",
         "errs by 0.31 to 0.44 points",
         "gives away 0.17 points",
@@ -122,7 +125,7 @@ def test_nothing_found_shows_the_nearest_and_no_plot(capsys: Capture) -> None:
 
 
 def test_a_single_candidate(everything: SearchRecord, capsys: Capture) -> None:
-    bare = {"per_target": (), "resolutions": (), "exact": None, "published": ()}
+    bare = {"per_target": (), "resolutions": (), "exact": None, "published": (), "luck": None}
     one = everything.model_copy(
         update={
             **bare,

@@ -126,6 +126,8 @@ def test_the_candidates_table_has_a_column_for_each_target(whole: Element) -> No
     assert headings(table) == [
         "No.",
         "Top-1, %",
+        "Log-loss, nats",
+        "Expected top-1",
         *(f"Predicted on {target}" for target in (TARGET, OTHER, ELSEWHERE)),
         *(f"Measured on {target}" for target in (TARGET, OTHER)),
         "MACs",
@@ -147,7 +149,7 @@ def test_targets_of_one_device_are_headed_without_it(
     evaluated = tuple(map(here, search.evaluated))
     page = with_search(everything, limits=limits, evaluated=evaluated)
     shown = headings(page.by_id("front").all("table")[0])
-    assert shown[2:4] == ["Predicted on onnxruntime-fp32-b1-t1", "Predicted on openvino-int8-b1-t2"]
+    assert shown[4:6] == ["Predicted on onnxruntime-fp32-b1-t1", "Predicted on openvino-int8-b1-t2"]
 
 
 def test_the_winner_of_a_target_alone_is_marked_on_its_figure(whole: Element) -> None:
@@ -164,6 +166,51 @@ def test_without_a_verification_the_choice_stands_where_it_is_predicted(
     labels = [plot.all("text", **{"class": "winner-label"})[0].words for plot in plots(page)]
     assert labels[0].startswith("chosen, predicted: ")
     assert labels[3].startswith("chosen: ")
+
+
+def test_a_score_is_told_with_what_is_expected_by_it(whole: Element, search: SearchRecord) -> None:
+    row = rows_of(whole.by_id("front").all("table")[0])[0]
+    best = max((search.evaluated[i] for i in search.front), key=lambda it: it.accuracy_percent)
+    assert row[1] == f"{best.accuracy_percent:.1f} %"
+    assert row[2] == f"{best.log_loss_nats:.4f}"
+    # 0.004 nats worse at 40 points a nat.
+    assert row[3] == f"{best.accuracy_percent - 0.16:.1f} ± 0.2 %"
+    axis = [text.words for text in plots(whole)[0].all("text")]
+    assert "expected top-1 on search-validation, %" in axis
+    assert "told as accuracy, 0.40 points for 0.01 nats." in words(whole, "front")
+
+
+def test_luck_and_noise_are_told(whole: Element, search: SearchRecord) -> None:
+    section = words(whole, "search")
+    best = search.evaluated[search.ranking[0]]
+    assert f"{made_up_search.REMARK[1:]}." in section
+    assert "owes 0.0040 ± 0.0060 nats (0.16 points) to luck" in section
+    expected = f"{best.log_loss_nats + 0.004:.4f} ± 0.0060 nats"
+    assert f"Expected of the chosen one on other images: {expected}" in section
+    facts = dict(rows_of(titled(whole, "search", "The search in numbers")))
+    assert facts["… of which their errors make"] == "0.0090"
+    assert facts["… and networks, of their variance"] == "64 %"
+
+
+def test_scores_that_counted_hits_are_shown_as_they_are(everything: ReportInputs) -> None:
+    hits = [
+        it.model_copy(update={"log_loss_nats": None, "expected_nats": None})
+        for it in everything.search.evaluated
+    ]
+    page = with_search(everything, evaluated=tuple(hits), scores=None, scale=None, luck=None)
+    assert headings(page.by_id("front").all("table")[0])[1:3] == [
+        "Top-1, %",
+        f"Predicted on {TARGET}",
+    ]
+    axis = [text.words for text in plots(page)[0].all("text")]
+    assert "top-1 on search-validation, %" in axis
+    assert "nats" not in words(page, "front") + words(page, "search")
+
+
+def test_what_training_says_of_scores_is_told_beside_its_curves(everything: ReportInputs) -> None:
+    remark = "scores are near those of guessing, it is made up (train.epochs)"
+    page = page_of(changed(everything, "train", remarks=(remark,)))
+    assert f"{remark[1:]}." in words(page, "accuracy")
 
 
 def test_what_is_proved_and_how_good_the_surrogate_is(whole: Element) -> None:
@@ -206,7 +253,7 @@ def test_input_sizes_and_what_the_best_single_one_would_have_lost(whole: Element
 
 def test_a_winner_for_each_target_and_what_sharing_costs(whole: Element) -> None:
     assert f"costs 0.00 points on {TARGET}, 0.42 points on {OTHER}." in words(whole, "search")
-    table = titled(whole, "search", "The most accurate network of each target")
+    table = titled(whole, "search", "The best network of each target")
     rows = rows_of(table)
     assert [row[0] for row in rows] == [TARGET, OTHER, ELSEWHERE]
     assert [row[6] for row in rows] == ["0.00 points", "0.42 points", "–"]
@@ -297,6 +344,8 @@ def test_markdown_tells_the_same(everything: ReportInputs) -> None:
     text = plain(render_markdown(everything, summarise(everything)))
     for phrase in (
         "no network has more: proved",
+        made_up_search.REMARK[1:],
+        "nats (0.16 points) to luck",
         "Searching it alone would have lost up to 0.90 points",
         "0.42 points on host/openvino-int8-b1-t2",
         "could not be measured here: no runtime tensorrt",
@@ -316,5 +365,6 @@ def test_one_candidate_of_a_search_of_several_sizes(everything: ReportInputs) ->
         front=(0,),
         per_target=(),
         resolutions=(),
+        luck=None,
         hypervolume=(0.2,),
     )

@@ -52,6 +52,21 @@ def test_a_choice_without_regret() -> None:
     assert "0.30 points" in plain(search_words.regret_words(exact(chosen_regret_percent=0.3)))
 
 
+def test_the_luck_of_the_best_score_and_who_is_chosen() -> None:
+    search = made_up_search.search_record(np.random.default_rng(3), count=60)
+    best, other = (search.evaluated[index] for index in search.ranking[:2])
+    words = plain(search_words.luck_words(search))
+    number = len(search.ranking)
+    assert words.startswith(f"The best of {number} scores, a log-loss of {best.log_loss_nats:.4f} ")
+    assert "owes 0.0040 ± 0.0060 nats (0.16 points) to luck" in words
+    assert "Another one" not in words
+    swapped = search.model_copy(update={"ranking": (search.ranking[1], search.ranking[0])})
+    words = plain(search_words.luck_words(swapped))
+    assert f"Another one is chosen, with a score of {other.log_loss_nats:.4f}." in words
+    assert f"Expected of the chosen one on other images: {other.expected_nats:.4f} ±" in words
+    assert search_words.luck_words(made_up.inputs().search) == ""
+
+
 def test_what_was_not_asked_is_not_told() -> None:
     search = made_up.inputs().search
     assert search_words.best_single_words(search) == ""

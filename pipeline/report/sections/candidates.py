@@ -53,7 +53,7 @@ def candidates_table(
     left_out = len(order) - len(rows)
     caption = "Networks scored by the search; blocks as (expansion, kernel), stages apart."
     if left_out:
-        caption += f" The {integer(left_out)} last are in report.json only."
+        caption += f" The {integer(left_out)} least accurate are in report.json only."
     marked = {
         place
         for place, index in enumerate(rows)

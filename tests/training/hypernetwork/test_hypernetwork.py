@@ -1,5 +1,6 @@
 """Training of the hypernetwork: what is trained, and what is told when it cannot be."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,12 @@ def test_it_learns(
     for resolution in record.resolutions:
         score = HypernetworkScorer(supernet, digits.at(resolution), ScoreSettings(images=143))
         paths = [PathSampler(NARROW, 10, seed=5).draw(resolution, number) for number in range(3)]
-        assert min(score.scores(paths)) > at_least
+        assert min(it.accuracy_percent for it in score.scores(paths)) > at_least
+    assert record.scores is not None
+    assert record.scores.best_accuracy_percent > at_least
+    assert record.scores.best_log_loss_nats < math.log(10)
+    assert record.scores.images == 35
+    assert 3 < record.scores.networks <= 12
     assert record.epochs[-1].loss < record.epochs[0].loss
     assert [epoch.epoch for epoch in record.epochs] == list(range(epochs))
     assert (record.max_depth, record.resolution) == (1, 32)

@@ -16,6 +16,7 @@ import torch
 
 from pipeline.errors import ArchitectureError, CheckpointError, PipelineError, UsageError
 from pipeline.images.datasets import open_dataset
+from pipeline.network.operators import imitate_training, seeded
 from pipeline.network.supernet import Supernet, save_supernet
 from pipeline.space.architecture import Architecture
 from pipeline.space.search_space import SearchSpace
@@ -35,7 +36,10 @@ Score = Callable[..., list[NetworkScore]]
 @pytest.fixture(scope="module")
 def checkpoint(space: SearchSpace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("supernet") / "supernet.safetensors"
-    save_supernet(Supernet(space, 10, seed=0), path)
+    supernet = Supernet(space, 10, seed=0)
+    with seeded(0):
+        imitate_training(supernet)
+    save_supernet(supernet, path)
     return path
 
 
