@@ -77,17 +77,20 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     # Of several processes each has a folder of its own within that of the run.
     folder = (run.parent if "PYTEST_XDIST_WORKER" in os.environ else run) / "exports"
     folder.mkdir(exist_ok=True)
+    # Few tests measure.
+    from pipeline.space.architecture_file import published
+    from tests.measure.tiny import networks
+
+    def control_or(name: str, **changes: int) -> Architecture:
+        return published(name, **changes) if changes else networks()[0]
+
     with pytest.MonkeyPatch.context() as patched:
         # Further processes would load PyTorch once more, and the cores are busy with tests.
         patched.setattr("pipeline.export.cache.usable_cores", lambda: 1)
-        # What tells how fast a machine is may be any network: the smallest there is.
-        for user in (
-            "latency.checking",
-            "latency.profiling",
-            "trials.benchmark",
-            "trials.verification",
-        ):
-            patched.setattr(f"pipeline.{user}.CONTROL_NETWORK", "cream-14")
+        # What tells how fast the machine is may be any network: one that is exported anyway.
+        for user in ("latency.checking", "latency.profiling", "trials.benchmark"):
+            patched.setattr(f"pipeline.{user}.published", control_or)
+        patched.setattr("pipeline.trials.verification.published", control_or)
         yield folder
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy import stats as distributions
+from scipy.special import bdtr
 
 from pipeline.device.machine_state import MachineState
 from pipeline.errors import MeasurementError
@@ -213,7 +213,8 @@ def percentile(runs: NDArray[np.float64], percent: int) -> tuple[float | None, f
         (None, None) where the bound would be the slowest run or beyond.
     """
     n = len(runs)
-    rank = 1 + int(distributions.binom.ppf(BOUND_CONFIDENCE, n, percent / 100))
+    at_most = bdtr(np.arange(n), n, percent / 100)
+    rank = 1 + int(np.searchsorted(at_most, BOUND_CONFIDENCE))
     if rank > n - 1:
         return None, None
     return float(np.percentile(runs, percent, method="higher")), float(runs[rank - 1])
