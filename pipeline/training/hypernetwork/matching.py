@@ -8,7 +8,7 @@ student's loss. Two things differ from the paper's code:
   pass of every student through more would cost more than its lesson. But a step computes the
   outputs of both for its whole batch anyway: these are what the network sees.
 * The images are others at each step, so outputs are told in a way that means the same for any image
-  (`answer_profile`), as sums over 128 images.
+  (`answer_profile`).
 
 The layer is linear in the difference, in the paper as here: which teacher's weight is the largest
 does not depend on the student, only how large it is does. So teachers are ranked by `worth`, which
@@ -34,7 +34,9 @@ from pipeline.training.processes import Processes
 
 # Of a profile: the right class, and the likeliest of the others; all the rest is next to nothing.
 _ANSWERS = 5
-_IMAGES = 128
+# A weight can go about 1/16 from zero in a run (see `Pace`): a teacher that is surer of the right
+# class by 5 points can then count 0.83, or 0.17.
+_SCALE = 500.0
 # As the paper trains on ImageNet with 1024 images a step: 100 of 120 epochs with teachers.
 _PAPER_STEPS, _PAPER_EVERY, _PAPER_LEARNING_RATE = 125_000, 200, 1e-4
 _ADAM = "adam/"
@@ -48,14 +50,14 @@ def answer_profile(logits: Tensor, labels: Tensor) -> Tensor:
         labels: Shape (n,).
 
     Returns:
-        The softmax output for the right class, and those for the others, the likeliest first; sums
-        over 128 images in the mean of the n. Shape (…, answers).
+        The softmax output for the right class, and those for the others, the likeliest first: means
+        over the n images, times 500. Shape (…, answers).
     """
     answers = torch.softmax(logits.float(), -1)
     right = labels.view(-1, 1).expand(*answers.shape[:-1], 1)
     others = answers.scatter(-1, right, -1.0)
     wrong = others.topk(min(_ANSWERS, answers.shape[-1]) - 1, dim=-1).values
-    return _IMAGES * torch.cat([answers.gather(-1, right), wrong], -1).mean(-2)
+    return _SCALE * torch.cat([answers.gather(-1, right), wrong], -1).mean(-2)
 
 
 class MatchingNetwork(nn.Module):
