@@ -45,6 +45,30 @@ def test_same_output_and_gradients_as_conv2d(
 
 
 @pytest.mark.parametrize(
+    ("side", "kernel", "is_quick"),
+    [
+        (8, 5, False),
+        (6, 5, False),
+        (5, 5, False),
+        (4, 5, True),
+        (7, 7, False),
+        (6, 7, True),
+        (3, 3, False),
+        (2, 3, True),
+    ],
+)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_quick_way_is_for_maps_that_do_not_hold_the_kernel(
+    side: int, kernel: int, is_quick: bool, stride: int
+):
+    conv = nn.Conv2d(8, 8, kernel, stride, kernel // 2, groups=8, bias=False)
+    with SmallMaps():
+        made_by = conv(torch.randn(2, 8, side, side)).grad_fn
+    assert made_by is not None
+    assert ("Depthwise" in made_by.name()) == is_quick
+
+
+@pytest.mark.parametrize(
     "conv",
     [
         nn.Conv2d(4, 4, 3, padding=0, groups=4),
