@@ -40,16 +40,16 @@ class ScoreSpread(Record):
 
 
 class AccuracyScale(Record):
-    """How log-loss is told as accuracy: a straight line through the mean of scored networks.
+    """How log-loss is told as accuracy: a straight line, for reading only.
 
-    Its slope gives log-losses the spread of accuracies, whatever the noise of either ("linear
-    equating": Kolen & Brennan, "Test Equating, Scaling, and Linking", 2014, chapter 2). It keeps
-    the order, so it is for reading only.
+    It is the least-squares line of scored networks' accuracies by their log-losses: the accuracy to
+    expect of one with such a log-loss. It keeps the order of log-losses, whatever hits were luck.
 
     Attributes:
         log_loss_nats: Mean over the scored networks.
         accuracy_percent: Theirs, top-1.
-        percent_per_nat: Points of accuracy that go with a nat; 0 where all networks are alike.
+        percent_per_nat: Points of accuracy that go with a nat; 0 where accuracies do not rise as
+            log-losses fall.
     """
 
     log_loss_nats: float

@@ -125,11 +125,12 @@ def scale_of(scores: Sequence[NetworkScore]) -> AccuracyScale:
     """How the log-losses of networks are told as accuracies; of one network at least."""
     log_losses = np.array([score.log_loss_nats for score in scores])
     accuracies = np.array([score.accuracy_percent for score in scores])
-    spread_nats = float(log_losses.std())
+    deviations = log_losses - log_losses.mean()
+    together = -float(deviations @ (accuracies - accuracies.mean()))
     return AccuracyScale(
         log_loss_nats=float(log_losses.mean()),
         accuracy_percent=float(accuracies.mean()),
-        percent_per_nat=float(accuracies.std()) / spread_nats if spread_nats else 0.0,
+        percent_per_nat=together / float(deviations @ deviations) if together > 0 else 0.0,
     )
 
 
