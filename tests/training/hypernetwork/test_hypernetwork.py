@@ -37,7 +37,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Supernet:
 
 @pytest.mark.parametrize(
     ("epochs", "resolutions", "at_least"),
-    [(8, (), 60), pytest.param(4, (64,), 20, marks=pytest.mark.slow)],
+    [(8, (), 30), pytest.param(4, (64,), 20, marks=pytest.mark.slow)],
     ids=["one input size", "two that share the weights"],
 )
 def test_it_learns(
