@@ -37,7 +37,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Supernet:
 
 @pytest.mark.parametrize(
     ("epochs", "resolutions", "at_least"),
-    [(8, (), 30), pytest.param(4, (64,), 20, marks=pytest.mark.slow)],
+    [(8, (), 30), pytest.param(12, (64,), 20, marks=pytest.mark.slow)],
     ids=["one input size", "two that share the weights"],
 )
 def test_it_learns(
@@ -54,7 +54,7 @@ def test_it_learns(
     assert record.scores is not None
     assert record.scores.best_accuracy_percent > at_least
     assert record.scores.best_log_loss_nats < math.log(10)
-    assert record.scores.images == 35
+    assert record.scores.images == digits.record.num_search_validation
     assert 3 < record.scores.networks <= 12
     assert record.epochs[-1].loss < record.epochs[0].loss
     assert [epoch.epoch for epoch in record.epochs] == list(range(epochs))
