@@ -13,6 +13,7 @@ from torch import nn
 
 from pipeline.errors import UsageError
 from pipeline.training.compute import Compute, compute_here
+from pipeline.training.memory import freed_memory_kept
 from pipeline.training.processes import Processes, joined
 from pipeline.work.progress import Progress
 
@@ -57,5 +58,5 @@ class TrainingContext:
 @contextmanager
 def training_context(folder: Path, seed: int, progress: Progress) -> Iterator[TrainingContext]:
     """Joins the processes that `torchrun` started, each with its own device."""
-    with joined() as processes:
+    with joined() as processes, freed_memory_kept():
         yield TrainingContext(folder, seed, progress, compute_here(), processes)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from pipeline.network.supernet import Supernet
 from pipeline.space.architecture import Architecture
 from pipeline.space.cost import operator_macs
+from pipeline.training.memory import freed_memory_kept
 from pipeline.training.scoring.recalibration import calibrated_outputs, through, undisturbed
 from pipeline.training.small_maps import SmallMaps
 
@@ -75,6 +76,7 @@ def evaluate_together(
     with (
         undisturbed(supernet, (module for path in paths for module in path)),
         torch.inference_mode(),
+        freed_memory_kept(),
         SmallMaps() if device.type == "cpu" else nullcontext(),
     ):
         stack = _Stack(images, most_bytes)
