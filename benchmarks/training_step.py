@@ -188,7 +188,7 @@ def _batch(
 
 def main(
     resolution: Annotated[int, typer.Option(help="Input side in pixels; 224 on a GPU.")] = 32,
-    rounds: Annotated[int, typer.Option(min=1, help=f"Of {ROUND} steps.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help=f"Of {ROUND} steps.")] = 1,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json")] = False,
     check: Annotated[bool, typer.Option(help="Exit 1 where a floor is missed.")] = False,
