@@ -1,6 +1,7 @@
-"""One of several processes that train together; started by torchrun, for tests.
+"""Several processes that train together, with the variables that torchrun would set; for tests.
 
-Usage: many_processes.py FOLDER hypernetwork|frozen|network. Writes `FOLDER/rank-N.json`.
+Usage: WORLD_SIZE=N many_processes.py FOLDER hypernetwork|frozen|network. Each process writes
+`FOLDER/rank-N.json`.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ def freeze_batch_norm(module: nn.Module, *, keep: bool) -> None:
 
 def main(folder: Path, trained: str) -> None:
     torch.set_num_threads(1)
-    fitting._ROUND = 2
+    fitting._ROUND, hypernetwork._MONITORED_PATHS = 2, 1
     if trained == "network":
         record = retrain_network(folder, settings=NETWORK)
         write(folder, record.model_dump(mode="json", exclude={"environment", "seconds", "epochs"}))
@@ -44,14 +45,13 @@ def main(folder: Path, trained: str) -> None:
         hypernetwork.keep_statistics = freeze_batch_norm
     told: dict[str, object] = {"paths": [], "teachers": [], "boards": []}
     watch(told)
-    record = train(folder, settings=CREAM)
+    record = train(folder, settings=CREAM.model_copy(update={"epochs": 2}))
     told |= {"processes": record.processes, "board": record.model_dump(mode="json")["board"]}
     write(folder, told)
 
 
 def write(folder: Path, told: dict[str, object]) -> None:
-    rank = os.environ.get("RANK", "0")
-    (folder / f"rank-{rank}.json").write_text(json.dumps(told))
+    (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(told))
 
 
 def watch(told: dict[str, list[object]]) -> None:
@@ -97,5 +97,18 @@ def moved(model: Supernet) -> list[float]:
     ).tolist()
 
 
+def train_together(folder: Path, trained: str) -> bool:
+    """Forks a process a rank, so that PyTorch is loaded once; whether all ended well."""
+    children = []
+    for rank in range(int(os.environ["WORLD_SIZE"])):
+        children.append(os.fork())
+        if children[-1] == 0:
+            os.environ |= {"RANK": str(rank), "LOCAL_RANK": "0"}
+            main(folder, trained)
+            return True
+    endings = [os.waitpid(child, 0)[1] for child in children]
+    return not any(endings)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    sys.exit(not train_together(Path(sys.argv[1]), sys.argv[2]))

@@ -26,6 +26,8 @@ from pipeline.training.hypernetwork.path_sampling import PathLimits, PathSampler
 from pipeline.training.processes import Processes
 from tests.training.tiny import CREAM, SINGLE_PATH, train
 
+SHORT = CREAM.model_copy(update={"epochs": 1})
+
 
 def test_1_the_sampling_prior_is_not_ignored(space: SearchSpace):
     """`np.random.choice(n, k, prob)` takes the prior for `replace`."""
@@ -37,7 +39,7 @@ def test_1_the_sampling_prior_is_not_ignored(space: SearchSpace):
 
 
 def test_1_the_prior_of_a_recipe_reaches_the_paths(space: SearchSpace, tmp_path: Path):
-    settings = CREAM.model_copy(update={"operator_prior": {"mb6_5x5": 0.0}})
+    settings = SHORT.model_copy(update={"operator_prior": {"mb6_5x5": 0.0}})
     record = train(tmp_path, settings=settings, space=space)
     assert record.board
     names = {n for entry in record.board for stage in entry.architecture.stages for n in stage}
@@ -136,7 +138,7 @@ def test_8_latency_limits_what_is_trained_and_is_on_the_board(space: SearchSpace
         return (rows[:, 1:] > 0).sum(1) / 10.0
 
     limits = PathLimits(latency_ms=0.7, predict_ms=predict_ms)
-    record = train(tmp_path, space=space, limits=limits)
+    record = train(tmp_path, settings=SHORT, space=space, limits=limits)
     assert record.board
     for entry in record.board:
         assert entry.latency_ms == pytest.approx(entry.architecture.depth / 10)
