@@ -3,7 +3,6 @@
 import itertools
 import json
 import shlex
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +27,7 @@ from pipeline.space.operator_spec import parse_key
 from pipeline.space.search_space import SearchSpace, get_space
 from tests.latency import synthetic
 from tests.latency.synthetic import TARGET, header, network_ms, times_of, write_table
+from tests.space.every_row import every_row
 
 CREAM = get_space("cream")
 CLASSES = 10
@@ -139,18 +139,6 @@ def test_a_narrowed_space_predicts_what_the_whole_one_does(model: LatencyModel) 
 # What the space reaches.
 
 
-def every_network(space: SearchSpace, resolution: int) -> Iterator[Architecture]:
-    stages = [
-        stage
-        for depth in range(1, space.max_depth + 1)
-        for stage in itertools.product(space.operators, repeat=depth)
-    ]
-    for chosen in itertools.product(stages, repeat=len(space.stages)):
-        yield Architecture(
-            space=space.name, resolution=resolution, num_classes=CLASSES, stages=chosen
-        )
-
-
 @pytest.mark.parametrize("per_block_ms", [synthetic.PER_BLOCK_MS, 0.0, -0.05, -5.0])
 def test_reachable_bounds_are_those_of_all_networks(
     model: LatencyModel, per_block_ms: float
@@ -160,7 +148,7 @@ def test_reachable_bounds_are_those_of_all_networks(
     changed = known.model_copy(update={"per_block_ms": per_block_ms, "offset_ms": 100.0})
     bent = LatencyModel(model.table, {("cream", 32, CLASSES): changed})
     smallest, largest = reachable_ms(bent, SMALL, 32, CLASSES)
-    rows = encode(SMALL, every_network(SMALL, 32))
+    rows = every_row(SMALL, 32)
     assert len(rows) == SMALL.count()
     typical, _ = bent.predict_batch(SMALL, rows, CLASSES)
     assert smallest == pytest.approx(typical.min(), rel=1e-12)

@@ -1,5 +1,6 @@
 """The tables that ship: complete, honest, and refused where they do not hold."""
 
+import functools
 import json
 import subprocess
 import zlib
@@ -11,7 +12,7 @@ from pipeline.device.fingerprint import environment
 from pipeline.device.target import Target
 from pipeline.errors import TableError
 from pipeline.latency.model import LatencyModel, model_path
-from pipeline.latency.table import NETWORK, LatencyTable
+from pipeline.latency.table import NETWORK
 from pipeline.measure.conditions import differences_that_matter
 from pipeline.space.encoding import encode
 from pipeline.space.search_space import get_space
@@ -43,6 +44,12 @@ def target_of(path: Path) -> Target:
     return Target.parse(f"{path.parent.name}/{path.stem}")
 
 
+@functools.cache
+def model_of(shipped: Path) -> LatencyModel:
+    """On whatever machine; read once."""
+    return LatencyModel.read(target_of(shipped), allow_foreign=True)
+
+
 @pytest.fixture(params=TABLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def shipped(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A table that ships, read from the top of the project."""
@@ -57,11 +64,10 @@ def test_there_are_tables_for_both_runtimes() -> None:
 
 
 def test_a_table_says_how_it_was_measured_and_how_wrong_it_is(shipped: Path) -> None:
-    target = target_of(shipped)
-    table = LatencyTable.read(target)
+    model = model_of(shipped)
+    table = model.table
     assert table.environment is not None
-    assert target.runtime in table.environment.packages
-    model = LatencyModel.read(target, allow_foreign=True)
+    assert target_of(shipped).runtime in table.environment.packages
     # Whoever works in this checkout may have gone on measuring with other classes.
     ours = {key: c for key, c in model.calibrations.items() if key[2] == CLASSES}
     assert {key[:2] for key in ours} >= {
@@ -77,7 +83,7 @@ def test_a_table_says_how_it_was_measured_and_how_wrong_it_is(shipped: Path) -> 
 
 def test_it_predicts_what_it_measured(shipped: Path) -> None:
     """The calibration networks themselves, within what it says of networks it has not seen."""
-    model = LatencyModel.read(target_of(shipped), allow_foreign=True)
+    model = model_of(shipped)
     for (name, _, num_classes), calibration in model.calibrations.items():
         space = get_space(name)
         rows = encode(space, [network.architecture for network in calibration.networks])
@@ -91,9 +97,9 @@ def test_it_predicts_what_it_measured(shipped: Path) -> None:
 
 def test_it_is_refused_where_machine_or_software_differ(shipped: Path) -> None:
     target = target_of(shipped)
-    table = LatencyTable.read(target)
-    assert table.environment is not None
-    differing = differences_that_matter(table.environment, environment(), target.runtime)
+    measured_in = model_of(shipped).table.environment
+    assert measured_in is not None
+    differing = differences_that_matter(measured_in, environment(), target.runtime)
     if differing:
         with pytest.raises(TableError) as refused:
             LatencyModel.read(target)
@@ -121,5 +127,5 @@ def test_one_with_a_doctored_fingerprint_is_refused(
 
 
 def test_whole_networks_are_in_the_table(shipped: Path) -> None:
-    entries = LatencyTable.read(target_of(shipped)).entries
+    entries = model_of(shipped).table.entries
     assert sum(key.startswith(NETWORK) for key in entries) >= 20

@@ -5,10 +5,10 @@ That they are what PyTorch counts is tested with the operators.
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.space.architecture_file import published
+from pipeline.space.architecture_file import published, published_models
 from pipeline.space.cost import (
     architecture_cost,
     macs_batch,
@@ -37,6 +37,8 @@ def test_the_published_models_have_their_size(name, mmacs, mparams):
     cost = architecture_cost(published(name))
     assert round(cost.macs / 1e6, 2) == mmacs
     assert round(cost.params / 1e6, 3) == mparams
+    # The paper counts batch norm and pooling too: a few percent more.
+    assert 1.0 < published_models()[name].published_mmacs / mmacs < 1.07
 
 
 @pytest.mark.parametrize(
@@ -81,6 +83,7 @@ def test_an_operator_by_hand(spec, macs, params):
 
 
 @pytest.mark.parametrize("space", space_names())
+@settings(max_examples=15)
 @given(data=st.data())
 def test_a_batch_costs_what_each_costs(architectures, space, data):
     one = data.draw(architectures(space))
@@ -101,9 +104,10 @@ def test_the_released_space_runs_from_76_to_832_million():
 
 def test_the_printed_strides_cannot_give_the_published_models():
     _, largest = macs_range(get_space("cream-table1"), 224)
-    assert 390e6 < largest < 410e6
+    assert round(largest / 1e6) == 400
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_every_network_is_between_the_ends_of_its_space(architectures, data):
     architecture = data.draw(architectures())

@@ -17,20 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.network.network import Network
 from pipeline.network.operators import build_operator
 from pipeline.space.architecture import Architecture
-from pipeline.space.architecture_file import published, published_models
-from pipeline.space.cost import architecture_cost, macs_range, operator_macs, operator_params
+from pipeline.space.architecture_file import published
+from pipeline.space.cost import architecture_cost, operator_macs, operator_params
+from pipeline.space.operator_spec import KINDS
 from pipeline.space.search_space import RESOLUTIONS, get_space, space_names
-
-# facts of the paper and the released code: MMACs of convolutions and linear layers at the
-# published input size, and parameters in millions with 1000 classes.
-PUBLISHED = {
-    "cream-14": (13.19, 2.673),
-    "cream-43": (40.66, 4.399),
-    "cream-114": (109.62, 4.410),
-    "cream-287": (276.26, 6.044),
-    "cream-481": (460.40, 7.713),
-    "cream-604": (578.70, 9.696),
-}
 
 
 @st.composite
@@ -80,9 +70,11 @@ def macs_by_thop(module: nn.Module, x: torch.Tensor) -> float:
     return macs
 
 
-@pytest.mark.parametrize("name", space_names())
-def test_every_operator_of_a_space_costs_what_its_module_costs(name: str) -> None:
-    for spec in get_space(name).distinct_operators(64, num_classes=10):
+def test_every_operator_costs_what_its_module_costs() -> None:
+    """Of all spaces together: most operators are of several."""
+    specs = {s for name in space_names() for s in get_space(name).distinct_operators(64, 10)}
+    assert {spec.kind for spec in specs} == set(KINDS)
+    for spec in specs:
         with torch.device("meta"):
             module = build_operator(spec).eval()
         x = image(spec.resolution, spec.in_channels)
@@ -90,7 +82,7 @@ def test_every_operator_of_a_space_costs_what_its_module_costs(name: str) -> Non
         assert operator_params(spec) == counted_params(module), spec.key
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(architectures())
 def test_a_network_costs_what_its_module_costs(architecture: Architecture) -> None:
     network = network_of(architecture)
@@ -99,7 +91,7 @@ def test_a_network_costs_what_its_module_costs(architecture: Architecture) -> No
     assert cost.params == counted_params(network)
 
 
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(architectures())
 def test_thop_agrees_once_batch_norm_is_set_aside(architecture: Architecture) -> None:
     found = macs_by_thop(network_of(architecture), image(architecture.resolution))
@@ -123,23 +115,8 @@ def test_what_thop_adds_by_default_is_batch_norm_and_pooling() -> None:
     assert counted == expected
 
 
-@pytest.mark.parametrize("name", published_models())
-def test_published_models_have_their_published_size(name: str) -> None:
+@pytest.mark.parametrize("name", ["cream-14", "cream-604"])
+def test_published_models_cost_what_their_modules_cost(name: str) -> None:
     architecture = published(name)
-    cost = architecture_cost(architecture)
-    mmacs, mparams = PUBLISHED[name]
-    assert cost.macs / 1e6 == pytest.approx(mmacs, abs=0.005)
-    assert cost.params / 1e6 == pytest.approx(mparams, abs=0.0005)
-    assert cost.macs == counted_macs(network_of(architecture), image(architecture.resolution))
-    # The paper counts batch norm and pooling too: a few percent more.
-    assert 1.0 < published_models()[name].published_mmacs / (cost.macs / 1e6) < 1.07
-
-
-def test_the_space_runs_from_76_to_832_mmacs_at_224_pixels() -> None:
-    smallest, largest = macs_range(get_space("cream"), 224)
-    assert (round(smallest / 1e6), round(largest / 1e6)) == (76, 832)
-
-
-def test_the_strides_as_printed_cannot_reach_the_published_sizes() -> None:
-    _, largest = macs_range(get_space("cream-table1"), 224)
-    assert round(largest / 1e6) == 400
+    macs = architecture_cost(architecture).macs
+    assert macs == counted_macs(network_of(architecture), image(architecture.resolution))

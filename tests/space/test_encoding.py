@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ArchitectureError
@@ -20,6 +20,7 @@ def made_up(spec):
     return float(len(spec.key)) + spec.kernel / 7 + spec.expansion / 11 + spec.in_channels / 13
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_rows_decode_to_what_was_encoded(architectures, data):
     space = get_space(data.draw(st.sampled_from(space_names())))
@@ -67,6 +68,7 @@ def test_what_a_narrowed_space_leaves_out_is_refused(narrowed):
 
 
 @pytest.mark.parametrize("space", space_names())
+@settings(max_examples=15)
 @given(data=st.data())
 def test_totals_are_the_sums_over_the_walk(architectures, space, data):
     architecture = data.draw(architectures(space))
@@ -85,6 +87,7 @@ def test_rows_may_mix_resolutions_but_a_table_may_not():
         SlotTable.of(CREAM, 64, 1000, made_up).totals(rows)
 
 
+@settings(max_examples=40)
 @given(
     st.sampled_from([(1, 3), (2, 2), (3, 1)]),
     st.integers(0, 2**32 - 1),
