@@ -31,6 +31,7 @@ from pipeline.report.formatting import (
     plural,
     target_labels,
 )
+from pipeline.report.room_words import room_words
 from pipeline.report.search_plot import searched_targets
 from pipeline.report.search_tables import (
     cost_name,
@@ -238,6 +239,8 @@ def _sentences(record: SearchRecord) -> Iterator[str]:
     yield record.message
     yield from record.remarks
     yield luck_words(record)
+    if record.ranking:
+        yield room_words(record, record.evaluated[record.ranking[0]].architecture)
     if record.exact:
         yield from (text.text for text in exact_texts(record.exact))
     yield margin_words(record)

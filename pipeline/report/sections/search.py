@@ -9,6 +9,7 @@ from pipeline.report.blocks import Block, Heading, Row, Section, Text
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.pictures.curves import search_curve
+from pipeline.report.room_words import room_words
 from pipeline.report.search_tables import (
     facts_table,
     nearest_table,
@@ -25,6 +26,7 @@ from pipeline.report.search_words import (
 from pipeline.report.sections.data import remark_blocks
 from pipeline.report.sections.verified import verification_blocks
 from pipeline.report.summary import Summary
+from pipeline.space.architecture import Architecture
 
 
 def section(inputs: ReportInputs, summary: Summary) -> Section:
@@ -34,12 +36,19 @@ def section(inputs: ReportInputs, summary: Summary) -> Section:
         blocks.append(missing(inputs, "search"))
     else:
         blocks += _search(inputs.search)
+        if room := room_words(inputs.search, summary.architecture, _over(inputs)):
+            blocks.append(Text(room))
     blocks.append(Heading("Verification: candidates that were built and timed"))
     if inputs.verify is None:
         blocks.append(missing(inputs, "verify"))
     else:
         blocks += verification_blocks(inputs, inputs.verify, summary)
     return Section("search", "Search and verification", "Search", tuple(blocks))
+
+
+def _over(inputs: ReportInputs) -> list[Architecture]:
+    tried = inputs.verify.candidates if inputs.verify else ()
+    return [it.candidate.architecture for it in tried if it.verdict == "over"]
 
 
 def _search(search: SearchRecord) -> Iterator[Block]:
