@@ -24,7 +24,7 @@ import typer
 
 from benchmarks.command import chosen_methods, judge, run, tell
 from benchmarks.jobs import answered
-from benchmarks.ranking.design import Design, read_design
+from benchmarks.ranking.design import CLASSES, DATASET, Design, read_design
 from benchmarks.ranking.methods import (
     KNOWN,
     METHODS,
@@ -49,8 +49,6 @@ from benchmarks.ranking.truth import AloneQuestion, AloneResult, train_alone, tr
 from pipeline.cli.console import progress_bars
 from pipeline.errors import UsageError
 
-CLASSES = 10
-DATASET = "imagewoof2-112"
 FLOOR_TAU = 0.5
 BASELINE = "more MACs first"
 _EQUAL_MACS = 0.1

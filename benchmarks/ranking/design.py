@@ -21,6 +21,7 @@ from pipeline.space.cost import architecture_cost
 from pipeline.space.encoding import Floats, encode
 from pipeline.space.operator_spec import parse_choice
 
+DATASET, CLASSES = "imagewoof2-112", 10
 SIZES = (64, 96)
 TARGET = "intel-xeon-processor-2c/onnxruntime-fp32-b1-t1"
 """A table that ships, so that the same networks are drawn everywhere."""

@@ -18,6 +18,9 @@ from pipeline.space.architecture import Architecture
 from pipeline.training.retraining import retraining
 from pipeline.training.settings import RetrainSettings
 
+Start = Literal["identity", "ones"]
+STARTS: tuple[Start, ...] = ("identity", "ones")
+
 
 class AloneQuestion(Training):
     """One network to train alone.
@@ -27,7 +30,7 @@ class AloneQuestion(Training):
             of one, as it did before.
     """
 
-    start: Literal["identity", "ones"] = "identity"
+    start: Start = "identity"
 
 
 class AloneResult(Entry):
