@@ -42,7 +42,7 @@ REFUSED, CONSENT = "sweeps apart in time disagree", "protocol.unsteady_percent"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_every_command_runs(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(RECIPE)
     for line in commands():
