@@ -30,14 +30,16 @@ name: own
 data: {{dataset: "{images}"}}
 space: {{name: cream, resolution: 32, max_depth: 1}}
 limits: {{latency_of_cream_14: 5}}
-profile: {{calibration_networks: 8, protocol: {{sweeps: 3, sweep_interval_s: 0}}}}
+profile:
+  calibration_networks: 8
+  protocol: {{sweeps: 3, sweep_interval_s: 0, unsteady_percent: 1e6}}
 train: {{epochs: 1, batch_size: 16}}
 score: {{images: 8, recalibration_images: 32}}
 search: {{population: 6, candidates: 12, surrogate_share: 0.67}}
-verify: {{top_k: 2, protocol: {{sweeps: 3}}}}
+verify: {{top_k: 2, protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
 retrain: {{epochs: 12, batch_size: 16}}
 export: {{parity_images: 8, accuracy_images: 8}}
-benchmark: {{protocol: {{sweeps: 3}}}}
+benchmark: {{protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
 """
 BROKEN, CUT = SKIPPED
 
