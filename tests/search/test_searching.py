@@ -508,12 +508,12 @@ def test_any_limits_are_kept_in_the_whole_space(shares, confidence, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3000)
-def test_a_thousand_random_sets_of_limits_are_kept_or_refused_with_the_nearest():
+@pytest.mark.timeout(1800)
+def test_two_hundred_random_sets_of_limits_are_kept_or_refused_with_the_nearest():
     """A tenth of the searches prove something too, in a space where that is quick."""
     rng = np.random.default_rng(0)
     kept = 0
-    for number in range(1000):
+    for number in range(200):
         proves = number % 10 == 0
         sizes = (64, 96) if number % 4 == 0 else (64,)
         toy = make_toy(3, 3, sizes=sizes) if proves else make_toy(sizes=sizes)
@@ -529,4 +529,4 @@ def test_a_thousand_random_sets_of_limits_are_kept_or_refused_with_the_nearest()
             candidates=40, population=10, surrogate_share=0.5 if proves else 0.0
         )
         kept += assert_keeps(toy, limits, chosen=chosen, seed=number)
-    assert 300 < kept < 900
+    assert 60 < kept < 180
