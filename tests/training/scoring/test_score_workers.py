@@ -175,6 +175,7 @@ def test_how_many_workers_there_are(monkeypatch: pytest.MonkeyPatch):
 
 
 _SCORING = f"""
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -184,6 +185,8 @@ from pipeline.training.scoring import score_workers
 from pipeline.training.settings import ScoreSettings
 
 if __name__ == "__main__":
+    # Whoever was started in the background ignores ctrl-C, and hands that down.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     score_workers._WORTH_WORKERS_MACS = 0
     digits = partial(open_dataset, "digits", resolution=32, seed=0)
     settings = ScoreSettings(workers=2)
