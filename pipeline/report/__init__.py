@@ -3,7 +3,7 @@
 In: `ReportInputs`: the records of the stages that have run, and the recipe.
 Out: report.html, report.md, report.json, and the `Summary`, which says whether limits are met.
 Door: what is exported here, and `limits`, `formatting`, `markdown`; of what a terminal shows too
-    `blocks`, `cells`, `scale`, `search_plot`, `search_tables`, `search_words`
+    `blocks`, `cells`, `room_words`, `scale`, `search_plot`, `search_tables`, `search_words`
 Never: torch, a measurement, a file of a run, anything loaded from elsewhere in the page.
 """
 
