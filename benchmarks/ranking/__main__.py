@@ -45,7 +45,7 @@ from benchmarks.ranking.statistics import (
     regret,
     reliability,
 )
-from benchmarks.ranking.truth import AloneQuestion, AloneResult, train_alone, truth_settings
+from benchmarks.ranking.truth import AloneResult, Epochs, Images, Results, trained_alone
 from pipeline.cli.console import progress_bars
 from pipeline.errors import UsageError
 
@@ -56,11 +56,9 @@ _EQUAL_MACS = 0.1
 
 
 def main(
-    data: Annotated[
-        Path, typer.Option(help="Folder of images of ten classes, with train/ and val/.")
-    ] = Path(DATASET),
+    data: Images = Path(DATASET),
     seeds: Annotated[int, typer.Option(min=2, help="Of each network alone.")] = 2,
-    epochs: Annotated[int, typer.Option(min=1, help="Of each network alone.")] = 6,
+    epochs: Epochs = 6,
     hypernetworks: Annotated[int, typer.Option(min=1, help="Seeds of each method.")] = 1,
     methods: Annotated[
         str, typer.Option(help=f"Joined by semicolons; also: {'; '.join(VARIATIONS)}.")
@@ -68,7 +66,7 @@ def main(
     paths_an_image: Annotated[
         float, typer.Option(min=1, help="Of a single-path hypernetwork; others cost the same.")
     ] = 12,
-    folder: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("runs/ranking"),
+    folder: Results = Path("runs/ranking"),
     plots: Annotated[
         Path | None, typer.Option(help="Folder for the pictures of docs/ranking.md.")
     ] = None,
@@ -85,17 +83,6 @@ def main(
     names = chosen_methods(methods, KNOWN)
     folder.mkdir(parents=True, exist_ok=True)
     design = read_design(folder / "design.json", CLASSES)
-    alone = [
-        AloneQuestion(
-            architecture=network,
-            dataset=data.name,
-            max_train=None,
-            settings=truth_settings(epochs),
-            seed=seed,
-        )
-        for seed in range(seeds)
-        for network in design.architectures
-    ]
     trained = [
         Hypernetwork(
             settings=settings_of(name, paths_an_image),
@@ -107,12 +94,14 @@ def main(
         for seed in range(hypernetworks)
     ]
     with progress_bars() as progress:
-        truth = answered(
-            alone,
-            partial(train_alone, data=data),
-            AloneResult,
-            folder / "alone.jsonl",
-            progress("trained alone"),
+        truth = trained_alone(
+            design.architectures,
+            starts=["identity"],
+            seeds=seeds,
+            epochs=epochs,
+            data=data,
+            folder=folder,
+            progress=progress("trained alone"),
         )
         scored = answered(
             trained,

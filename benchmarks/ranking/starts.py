@@ -10,7 +10,6 @@ those of the ranking study where it has them, and are kept beside them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,16 +17,16 @@ import numpy as np
 import typer
 
 from benchmarks.command import judge, run, tell
-from benchmarks.jobs import answered
 from benchmarks.means import mean_of
 from benchmarks.ranking.design import CLASSES, DATASET, SIZES, Design, read_design
 from benchmarks.ranking.truth import (
     STARTS,
-    AloneQuestion,
     AloneResult,
+    Epochs,
+    Images,
+    Results,
     Start,
-    train_alone,
-    truth_settings,
+    trained_alone,
 )
 from pipeline.cli.console import progress_bars
 from pipeline.space.architecture import Architecture
@@ -36,12 +35,10 @@ _NETWORKS = 6
 
 
 def main(
-    data: Annotated[
-        Path, typer.Option(help="Folder of images of ten classes, with train/ and val/.")
-    ] = Path(DATASET),
+    data: Images = Path(DATASET),
     seeds: Annotated[int, typer.Option(min=2, help="Of each network and start.")] = 3,
-    epochs: Annotated[int, typer.Option(min=1, help="Of each training.")] = 6,
-    folder: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("runs/ranking"),
+    epochs: Epochs = 6,
+    folder: Results = Path("runs/ranking"),
     as_json: Annotated[bool, typer.Option("--json")] = False,
     check: Annotated[
         bool, typer.Option(help="Exit 1 unless the identity is better beyond chance.")
@@ -50,26 +47,15 @@ def main(
     """Prints what networks reach by start, shallow ones first, and the difference."""
     folder.mkdir(parents=True, exist_ok=True)
     networks = from_shallow_to_deep(read_design(folder / "design.json", CLASSES))
-    questions = [
-        AloneQuestion(
-            architecture=network,
-            dataset=data.name,
-            max_train=None,
-            settings=truth_settings(epochs),
-            seed=seed,
-            start=start,
-        )
-        for seed in range(seeds)
-        for network in networks
-        for start in STARTS
-    ]
     with progress_bars() as progress:
-        answers = answered(
-            questions,
-            partial(train_alone, data=data),
-            AloneResult,
-            folder / "alone.jsonl",
-            progress("trained alone"),
+        answers = trained_alone(
+            networks,
+            starts=STARTS,
+            seeds=seeds,
+            epochs=epochs,
+            data=data,
+            folder=folder,
+            progress=progress("trained alone"),
         )
     told = compared(networks, answers)
     tell(told, _lines, as_json=as_json)

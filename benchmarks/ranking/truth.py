@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from unittest.mock import patch
 
+import typer
 from torch import nn
 
-from benchmarks.jobs import Entry
+from benchmarks.jobs import Entry, answered
 from benchmarks.trainings import Training, trained
 from pipeline.network.network import Network, build_network
 from pipeline.network.operators import last_norms_of_residuals
 from pipeline.space.architecture import Architecture
 from pipeline.training.retraining import retraining
 from pipeline.training.settings import RetrainSettings
+from pipeline.work.progress import Progress
+
+Images = Annotated[
+    Path, typer.Option(help="Folder of images of ten classes, with train/ and val/.")
+]
+Results = Annotated[Path, typer.Option(help="Where results are kept.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Of each network alone.")]
 
 Start = Literal["identity", "ones"]
 STARTS: tuple[Start, ...] = ("identity", "ones")
@@ -49,6 +58,38 @@ class AloneResult(Entry):
     seconds: float
 
 
+def trained_alone(
+    networks: Sequence[Architecture],
+    *,
+    starts: Sequence[Start],
+    seeds: int,
+    epochs: int,
+    data: Path,
+    folder: Path,
+    progress: Progress,
+) -> list[AloneResult]:
+    """Trains each network with each start and seed, where the folder does not have it yet.
+
+    Returns:
+        By seed, then network, then start.
+    """
+    questions = [
+        AloneQuestion(
+            architecture=network,
+            dataset=data.name,
+            max_train=None,
+            settings=RetrainSettings(epochs=epochs, batch_size=64, learning_rate=3e-3),
+            seed=seed,
+            start=start,
+        )
+        for seed in range(seeds)
+        for network in networks
+        for start in starts
+    ]
+    work = partial(train_alone, data=data)
+    return answered(questions, work, AloneResult, folder / "alone.jsonl", progress)
+
+
 def train_alone(question: AloneQuestion, scratch: Path, *, data: Path) -> AloneResult:
     """Trains one network and evaluates it.
 
@@ -66,11 +107,6 @@ def train_alone(question: AloneQuestion, scratch: Path, *, data: Path) -> AloneR
         loss_by_epoch=tuple(it.loss for it in record.epochs),
         seconds=record.seconds,
     )
-
-
-def truth_settings(epochs: int) -> RetrainSettings:
-    """How networks of the study are trained alone."""
-    return RetrainSettings(epochs=epochs, batch_size=64, learning_rate=3e-3)
 
 
 @contextmanager

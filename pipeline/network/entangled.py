@@ -59,8 +59,7 @@ class PartOfOperator(nn.Module):
 
     def _take_away(self) -> None:
         for module, name in self._places:
-            if hasattr(module, name):
-                delattr(module, name)
+            delattr(module, name)
 
     def shared(self) -> Iterable[nn.Parameter]:
         """The parameters that its weights are parts of."""

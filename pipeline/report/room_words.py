@@ -25,19 +25,15 @@ def room_words(
         chosen: The network the sentence is about.
         over: Networks that were over a limit when they were measured.
     """
-    found = (search.evaluated[index] for index in search.ranking)
-    known = next((one for one in found if one.architecture == chosen), None)
+    ranked = [search.evaluated[index] for index in search.ranking]
+    known = next((one for one in ranked if one.architecture == chosen), None)
     if known is None:
         return ""
     share = _used(known, search.limits)
     if share is None or share >= _FULL:
         return ""
     words = f"The chosen network uses {percent(100 * share)} of its tightest limit, as predicted."
-    larger = [
-        search.evaluated[index]
-        for index in search.ranking
-        if (_used(search.evaluated[index], search.limits) or 0.0) >= _FULL
-    ]
+    larger = [one for one in ranked if (_used(one, search.limits) or 0.0) >= _FULL]
     full = percent(100 * _FULL, 0)
     if not larger:
         return f"{words} No network was scored that keeps to all and uses {full} of one."
@@ -47,6 +43,9 @@ def room_words(
         words += f", {len(larger) - len(kept)} turned out to be over a limit when measured"
     if not kept:
         return f"{words}."
+    if ranked.index(kept[0]) < ranked.index(known):
+        # Somebody else than the search chose.
+        return ""
     return f"{words}, the best is expected to be {_worse(kept[0], known)}"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ranking import starts
+from benchmarks.ranking import starts, truth
 from benchmarks.ranking.design import read_design
 from benchmarks.ranking.starts import from_shallow_to_deep
 from benchmarks.ranking.truth import STARTS, AloneQuestion, AloneResult
@@ -49,7 +49,7 @@ def test_the_gain_is_told_and_checked(
         asked.extend(questions)
         return [answer(question, gain) for question in questions]
 
-    monkeypatch.setattr(starts, "answered", answered)
+    monkeypatch.setattr(truth, "answered", answered)
     done = call(starts.main, "--folder", str(tmp_path), "--check")
     assert done.exit_code == code
     assert f"gains {gain:+.2f} points" in done.stdout

@@ -95,3 +95,9 @@ def test_those_over_a_limit_when_measured_are_not_the_reason() -> None:
 def test_that_nothing_larger_was_scored_is_told() -> None:
     words = plain(room_words(search(CHOSEN), SMALL))
     assert words.endswith("No network was scored that keeps to all and uses 90 % of one.")
+
+
+def test_of_a_network_that_the_search_did_not_choose_nothing_is_said() -> None:
+    better = scored(MIDDLE, 9.5e6, 0.7, 1.1)
+    assert room_words(search(better, CHOSEN), SMALL) == ""
+    assert room_words(search(better, CHOSEN), SMALL, [MIDDLE]) != ""
