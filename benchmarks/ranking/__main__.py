@@ -28,6 +28,7 @@ from benchmarks.ranking.design import CLASSES, DATASET, Design, read_design
 from benchmarks.ranking.methods import (
     KNOWN,
     METHODS,
+    TRANSFORMED,
     VARIATIONS,
     Hypernetwork,
     HypernetworkResult,
@@ -89,6 +90,7 @@ def main(
             dataset=data.name,
             seed=seed,
             networks=design.architectures,
+            transformed=name == TRANSFORMED,
         )
         for name in names
         for seed in range(hypernetworks)

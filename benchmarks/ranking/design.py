@@ -29,13 +29,13 @@ TABLE_CLASSES = 1000
 """Of its calibration. A classifier of other size changes every network's latency by the same
 constant."""
 
-_WINDOWS = 3
-_OF_A_SIZE = 4
+_WINDOWS = 2
+_OF_A_SIZE = 5
 _WITHIN = 0.05
 """Relative distance from the middle of a window; so all are within ±10 % of each of them."""
 _DRAWS = 20_000
 # What the largest networks at the larger size cost to train decides what the study costs.
-_SHARES = (0.03, 0.75)
+_SHARES = (0.12, 0.5)
 """Where the first and the last window lie between the least latency at the larger size and the most
 at the smaller one, on a logarithmic scale."""
 

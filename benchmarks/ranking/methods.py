@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from benchmarks.jobs import Entry
 from benchmarks.ranking.design import SIZES
+from benchmarks.ranking.kernel_transform import transformed_kernels
 from benchmarks.trainings import trained_hypernetwork
 from pipeline.images.datasets import open_dataset
 from pipeline.space.architecture import Architecture
@@ -27,7 +29,10 @@ METHODS: dict[str, dict[str, Any]] = {
 VARIATIONS: dict[str, dict[str, Any]] = {
     "cream, entangled": {"method": "cream", "sharing": "entangled"},
     "separate, in-place distillation": {"method": "sandwich", "sharing": "separate"},
+    "entangled, averaged": {"method": "single-path", "sharing": "entangled", "ema_decay": 0.995},
+    "entangled, kernels transformed": {"method": "single-path", "sharing": "entangled"},
 }
+TRANSFORMED = "entangled, kernels transformed"
 KNOWN = {**METHODS, **VARIATIONS}
 
 
@@ -36,12 +41,14 @@ class Hypernetwork(Entry):
 
     Attributes:
         dataset: Name of the folder of images.
+        transformed: Whether smaller kernels are learned transforms of the largest.
     """
 
     settings: TrainSettings
     dataset: str
     seed: int
     networks: tuple[Architecture, ...]
+    transformed: bool = False
 
 
 class HypernetworkResult(Entry):
@@ -88,9 +95,10 @@ def train_and_score(question: Hypernetwork, scratch: Path, *, data: Path) -> Hyp
     images = open_dataset(
         str(data), resolution=SIZES[0], seed=0, matching_images=settings.matching_images
     )
-    record, score = trained_hypernetwork(
-        images, settings, PathLimits(), scratch, seed=question.seed
-    )
+    with transformed_kernels() if question.transformed else nullcontext():
+        record, score = trained_hypernetwork(
+            images, settings, PathLimits(), scratch, seed=question.seed
+        )
     scores = score.scores(question.networks)
     shutil.rmtree(scratch)
     return HypernetworkResult(
