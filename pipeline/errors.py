@@ -28,6 +28,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_MOST_LISTED, _NEAREST = 60, 4
+
 
 class PipelineError(Exception):
     """A known failure.
@@ -68,10 +70,13 @@ class UnknownNameError(UsageError):
 
     @classmethod
     def of(cls, what: str, given: str, known: Iterable[str]) -> UnknownNameError:
-        """Builds the message, with the nearest known name as the hint."""
+        """Builds the message, with the nearest known name as the hint; of many, the nearest."""
         names = sorted(known)
-        near = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(given, names, n=_NEAREST, cutoff=0.5)
         listed = ", ".join(names) if names else "none"
+        if len(names) > _MOST_LISTED:
+            some = near or names[:_NEAREST]
+            listed = f"{len(names)} names, {'the nearest' if near else 'such as'} {', '.join(some)}"
         return cls(
             f"unknown {what} {given!r}; known: {listed}",
             hint=f"did you mean {near[0]!r}?" if near else None,

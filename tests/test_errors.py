@@ -40,6 +40,14 @@ def test_an_unknown_name_lists_the_known_ones_and_suggests_the_nearest():
     assert error.hint == "did you mean 'cream'?"
 
 
+def test_of_many_known_names_the_nearest_are_listed():
+    error = UnknownNameError.of("network", "net_400", [f"net_{i:03}" for i in range(300)])
+    assert "; known: 300 names, the nearest net_" in error.message
+    assert error.message.count(",") < 5
+    far = UnknownNameError.of("network", "qqq", [f"net_{i:03}" for i in range(300)])
+    assert "300 names, such as net_000, net_001" in far.message
+
+
 @pytest.mark.parametrize("known", [[], ["resnet"]])
 def test_nothing_is_suggested_where_nothing_is_near(known):
     assert UnknownNameError.of("thing", "xyz", known).hint is None

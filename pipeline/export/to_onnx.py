@@ -8,7 +8,6 @@ Where it is asked for, `model.pt2` is the same network as a program of PyTorch's
 from __future__ import annotations
 
 import copy
-import difflib
 import io
 from pathlib import Path
 
@@ -19,12 +18,13 @@ from google.protobuf.message import DecodeError
 from torch import nn
 
 from pipeline.device.model_files import FP32, PROGRAM
-from pipeline.errors import ExportError, UnknownNameError
+from pipeline.errors import ExportError
 from pipeline.export.names import name_by_place
 from pipeline.export.translations import build_registry_once
 from pipeline.files.whole import digest_of_file, storage_errors, write_atomic
 from pipeline.network.network import Network
 from pipeline.network.operators import build_operator, imitate_training, initialise, seeded
+from pipeline.network.timm_networks import check_timm_name
 from pipeline.records.dataset import Preprocessing
 from pipeline.records.export import ExportedModel, Parity
 from pipeline.space.cost import architecture_cost
@@ -116,11 +116,7 @@ def export_timm(
         ExportError: The exporter refuses it.
         StorageError: The file cannot be written.
     """
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.5)
-        raise UnknownNameError(
-            f"timm has no network {name!r}", hint=f"did you mean {near[0]!r}?" if near else None
-        )
+    check_timm_name(name, "network of timm")
     with seeded(RANDOM_SEED):
         network = timm.create_model(name, pretrained=False, num_classes=num_classes)
         imitate_training(network)

@@ -2,6 +2,6 @@
 
 In: a data set's name or path, the seed of its splits, an input size, an `Epoch`.
 Out: `ImageData`: its `DatasetRecord`, augmented training batches, and every split in a fixed order.
-Door: `datasets`, `image_data`, `epoch`, `randomness`
+Door: `datasets`, `image_data`, `epoch`, `randomness`, `rand_augment`
 Never: networks, and choices made on `test`.
 """

@@ -11,10 +11,33 @@ from PIL import Image
 from timm.data.auto_augment import rand_augment_transform
 from torch import Tensor
 
+from pipeline.errors import UsageError
 from pipeline.images.randomness import seed_for, seeded_globals
 
 # What geometric operations leave empty; as timm's recipes for photographs.
 _FILL = (124, 116, 104)
+_TRIED = 50
+
+
+def check_rand_augment(how: str) -> None:
+    """Refuses a description that timm does not read.
+
+    Raises:
+        UsageError: Says which, and gives one that works.
+    """
+    try:
+        transform = _transform(how, _FILL)
+        # Some strengths are refused by the operation that would use them, when it is drawn.
+        with seeded_globals(0):
+            for _ in range(_TRIED):
+                transform(Image.new("RGB", (8, 8)))
+    except (AssertionError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise UsageError(
+            f"retrain.rand_augment {how!r} is no RandAugment that timm reads"
+            + (f": {error}" if str(error) else ""),
+            hint="--set retrain.rand_augment=rand-m9-mstd0.5 (m: strength from 0 to 10, n: "
+            "operations an image, mstd: spread of the strength, inc1: stronger is never weaker)",
+        ) from None
 
 
 def rand_augmented(image: Image.Image, how: str, seed: int) -> Image.Image:

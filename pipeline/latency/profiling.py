@@ -39,6 +39,7 @@ from pipeline.measure.campaign import (
     run_campaign,
 )
 from pipeline.measure.journal import read_journal, set_aside
+from pipeline.measure.measuring_process import check_measurable
 from pipeline.measure.protocol import TimingProtocol
 from pipeline.measure.statistics import Visit, by_key, split_half_percent
 from pipeline.records.calibration import Calibration, Method
@@ -90,6 +91,7 @@ def profile(
         StorageError: A file cannot be written; what was measured is kept.
     """
     start = time.monotonic()
+    check_measurable(target)
     operators = space.distinct_operators(resolution, num_classes)
     designed = design_networks(
         space, resolution, num_classes, max(calibration_networks, MIN_NETWORKS), seed=seed

@@ -34,6 +34,24 @@ _ANSWER_TIMEOUT_S = 600.0
 _CHILD = "from pipeline.device.child import main; main()"
 
 
+def check_measurable(target: Target) -> None:
+    """Refuses a target that no process of this machine can measure.
+
+    Raises:
+        UnknownNameError: There is no such runtime.
+        UnavailableError: The target is on another machine, or its runtime cannot run here.
+    """
+    if not target.is_here:
+        raise errors.UnavailableError(
+            f"target {target.name} is on {target.device_slug}; this machine is {host_slug()}",
+            hint="run the same command on that device",
+        )
+    if reason := unavailable(target.runtime):
+        raise errors.UnavailableError(
+            f"target {target.name}: {reason}", hint="what can: python run_pipeline.py devices"
+        )
+
+
 class MeasuringProcess:
     """A child process that times models on one target; use it in a `with` block.
 
@@ -41,18 +59,11 @@ class MeasuringProcess:
         target: What the child measures.
 
     Raises:
-        UnavailableError: The target is on another machine, or its runtime cannot run here.
+        UnavailableError: See `check_measurable`.
     """
 
     def __init__(self, target: Target) -> None:
-        if not target.is_here:
-            raise errors.UnavailableError(
-                f"target {target.name} is on {target.device_slug}; this machine is {host_slug()}",
-                hint="run the same command on that device",
-            )
-        reason = unavailable(target.runtime)
-        if reason:
-            raise errors.UnavailableError(f"target {target.name}: {reason}")
+        check_measurable(target)
         self.target = target
         self._opened: dict[str, dict[str, Any]] = {}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the child)

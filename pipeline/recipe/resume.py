@@ -115,6 +115,7 @@ class Stage:
         work: Makes the record; resumes from its folder if called again after a kill.
         outside: Files outside its folder that must still be there for it to count as finished.
         by_many: Whether several processes, started by `torchrun`, may do its work together.
+        check: Refuses a recipe before anything is done for it.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Stage:
     work: Callable[[StageContext], BaseModel]
     outside: Callable[[Recipe], Sequence[Path]] = lambda recipe: ()
     by_many: bool = False
+    check: Callable[[Recipe], None] = lambda recipe: None
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,7 @@ def run_stage(
 
     Raises:
         StageError: A stage it needs has not been run.
+        UsageError: A setting of the recipe is wrong, of whichever stage.
         UsageError: Several processes were started for a stage that one does.
         PipelineError: Whatever the stage itself raises.
     """
@@ -170,6 +173,7 @@ def run_stage(
     inputs = _inputs(stage, recipe, run)
     if _is_finished(stage, recipe, folder, inputs):
         return StageOutcome(stage.name, "skipped", time.monotonic() - start)
+    stage.check(recipe)
     context = StageContext(recipe, run, folder, progress, tell)
     if _is_helping(stage):
         stage.work(replace(context, tell=None))

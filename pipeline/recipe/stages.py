@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UnknownNameError
 from pipeline.latency.model import model_path
 from pipeline.latency.table_files import table_to_write
+from pipeline.recipe.checks import check_recipe
 from pipeline.recipe.export_stage import exported_files, run_export
 from pipeline.recipe.measuring_stages import run_benchmark, run_profile, run_verify, targets_here
 from pipeline.recipe.recipe import Recipe
@@ -19,8 +21,8 @@ from pipeline.recipe.training_stages import run_retrain, run_train
 
 
 def stages() -> tuple[Stage, ...]:
-    """All stages, in order."""
-    return (
+    """All stages, in order; all but the report refuse a recipe that one of them could not use."""
+    working = (
         Stage("profile", (), _for_profiling, run_profile, _tables),
         Stage("train", ("profile",), _for_training, run_train, by_many=True),
         Stage("search", ("profile", "train"), _for_searching, run_search),
@@ -36,11 +38,12 @@ def stages() -> tuple[Stage, ...]:
         Stage(
             "benchmark", ("profile", "retrain", "export"), _part("benchmark", "seed"), run_benchmark
         ),
-        Stage("report", _BEFORE_REPORT, _everything, run_report),
     )
-
-
-_BEFORE_REPORT = ("profile", "train", "search", "verify", "retrain", "export", "benchmark")
+    before_report = tuple(stage.name for stage in working)
+    return (
+        *(replace(stage, check=check_recipe) for stage in working),
+        Stage("report", before_report, _everything, run_report),
+    )
 
 
 def find_stage(name: str) -> Stage:

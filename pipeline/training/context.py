@@ -36,23 +36,28 @@ class TrainingContext:
     compute: Compute
     processes: Processes
 
-    def check_sync_batch_norm(self, section: str) -> None:
-        """Refuses batch norm over several processes where there is no GPU.
-
-        Args:
-            section: Of the recipe that asks for it.
-
-        Raises:
-            UsageError: There is none.
-        """
-        if self.compute.device.type != "cuda":
-            raise UsageError(f"{section}.sync_batch_norm works on GPUs only; this machine has none")
-
     def place(self, model: nn.Module, *, sync_batch_norm: bool = False) -> None:
         """Moves a model to the device, in the memory layout that its convolutions prefer."""
         if sync_batch_norm:
             convert_sync_batchnorm(model)
         model.to(self.compute.device).to(memory_format=torch.channels_last)
+
+
+def check_sync_batch_norm(section: str, compute: Compute) -> None:
+    """Refuses batch norm over several processes where there is no GPU.
+
+    Args:
+        section: Of the recipe that asks for it.
+        compute: Where it is to run.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if compute.device.type != "cuda":
+        raise UsageError(
+            f"{section}.sync_batch_norm works on GPUs only; this machine has none",
+            hint=f"--set {section}.sync_batch_norm=false",
+        )
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from pipeline.measure.engines import engine_environment
 from pipeline.measure.measuring_process import MeasuringProcess
 from pipeline.measure.protocol import TimingProtocol
 from pipeline.measure.statistics import Visit, reduce_visits
+from pipeline.network.timm_networks import check_timm_name
 from pipeline.records.benchmark import (
     BenchmarkRecord,
     BenchmarkResult,
@@ -233,6 +234,16 @@ def nearest_published(architecture: Architecture) -> Architecture:
         for name in published_models()
     ]
     return min(models, key=lambda model: abs(architecture_cost(model).macs - wanted))
+
+
+def check_reference(name: str) -> None:
+    """Refuses a name that neither a published Cream model nor a network of timm has.
+
+    Raises:
+        UnknownNameError: Names the nearest.
+    """
+    if name not in published_models():
+        check_timm_name(name, "reference", tuple(published_models()))
 
 
 def reference_subject(

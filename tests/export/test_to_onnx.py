@@ -328,7 +328,9 @@ def test_an_operator_exports_on_its_own(
 
 
 def test_an_unknown_timm_network_is_told_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="timm has no network 'mobilenetv3_smal'") as caught:
+    with pytest.raises(
+        UnknownNameError, match="unknown network of timm 'mobilenetv3_smal'"
+    ) as caught:
         export_timm("mobilenetv3_smal", tmp_path, resolution=32, num_classes=5, batch=1)
     assert "mobilenetv3_small" in (caught.value.hint or "")
 
@@ -403,6 +405,6 @@ def test_many_jobs_are_exported_by_several_processes(cache: Path) -> None:
 @pytest.mark.slow
 def test_an_error_in_another_process_arrives_as_it_was(cache: Path) -> None:
     jobs = [TimmNetwork("no_such_network", 32, 5), *narrow_jobs()]
-    with pytest.raises(UnknownNameError, match="timm has no network 'no_such_network'"):
+    with pytest.raises(UnknownNameError, match="unknown network of timm 'no_such_network'"):
         export_all(jobs, batch=1, workers=2)
     assert multiprocessing.active_children() == []

@@ -99,6 +99,7 @@ def test_named_sizes_need_no_images(recipe: Recipe) -> None:
     assert sizes_of(named, None, images()) == InputSizes(resolutions=(64, 32))
 
 
+@pytest.mark.usefixtures("tables")
 def test_tables_are_measured_at_every_size(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,7 +24,11 @@ from pipeline.records.train import PrioritizedPath, TrainRecord
 from pipeline.space.search_space import SearchSpace
 from pipeline.training.averages import WeightAverage
 from pipeline.training.checkpoint import Progressed
-from pipeline.training.context import TrainingContext, training_context
+from pipeline.training.context import (
+    TrainingContext,
+    check_sync_batch_norm,
+    training_context,
+)
 from pipeline.training.finished import inputs_digest, trained_once
 from pipeline.training.fitting import Fit
 from pipeline.training.hypernetwork.cream import Cream
@@ -116,7 +120,7 @@ class _HypernetworkTraining:
         """Refuses what cannot be trained, before anything is written."""
         settings = self.settings
         if settings.sync_batch_norm:
-            self.context.check_sync_batch_norm("train")
+            check_sync_batch_norm("train", self.context.compute)
         held_out, needed = self.data.record.num_matching_validation, settings.matching_images
         if held_out < needed:
             raise DataError(

@@ -12,19 +12,22 @@ from torch import nn
 from pipeline.device.fingerprint import environment
 from pipeline.errors import DataError, StageError, UsageError
 from pipeline.images.image_data import ImageData, Split
+from pipeline.images.rand_augment import check_rand_augment
 from pipeline.network.network import Network, build_network, save_checkpoint
 from pipeline.network.supernet import Supernet
 from pipeline.records.candidates import Candidate
 from pipeline.records.retrain import RetrainRecord
 from pipeline.space.architecture import Architecture
 from pipeline.training.averages import NetworkAverage
-from pipeline.training.context import TrainingContext, training_context
+from pipeline.training.compute import Compute
+from pipeline.training.context import TrainingContext, check_sync_batch_norm, training_context
 from pipeline.training.finished import inputs_digest, trained_once
 from pipeline.training.fitting import Fit
 from pipeline.training.retraining.batch_variation import BatchVariation
 from pipeline.training.retraining.student import Student
 from pipeline.training.retraining.teacher_network import (
     TeacherNetwork,
+    check_teacher,
     larger_path,
     path_as_teacher,
     timm_as_teacher,
@@ -79,7 +82,7 @@ def retrain(
     """
     _check_fit(architecture, data)
     with training_context(folder, seed, progress) as context:
-        _check(settings, context)
+        check_settings(settings, context.compute, context.processes.count)
         network = _start(architecture, settings, supernet, seed)
         teacher = _teacher(architecture, settings.teacher, data, supernet, scored)
         training = _Retraining(architecture, data, settings, context, network, teacher)
@@ -166,11 +169,26 @@ class _Retraining:
         self.context.processes.average(statistics)
 
 
-def _check(settings: RetrainSettings, context: TrainingContext) -> None:
-    """Refuses what cannot be trained, before anything is written."""
+def check_settings(settings: RetrainSettings, compute: Compute, count: int = 1) -> None:
+    """Refuses settings that no network can be trained by, before anything is written.
+
+    Args:
+        settings: Of `retrain`.
+        compute: Where it is to run.
+        count: Processes that share each batch.
+
+    Raises:
+        UsageError: They ask for what this machine or this number of processes cannot do, or timm
+            cannot read how images are to be varied.
+        UnknownNameError: timm has no such teacher.
+        CheckpointError: There is no such file of its weights.
+    """
     if settings.sync_batch_norm:
-        context.check_sync_batch_norm("retrain")
-    count = context.processes.count
+        check_sync_batch_norm("retrain", compute)
+    if settings.rand_augment:
+        check_rand_augment(settings.rand_augment)
+    if settings.teacher:
+        check_teacher(settings.teacher)
     images = settings.batch_size // count // settings.accumulate
     if images < 2 or (settings.mixes and images % 2):
         raise UsageError(

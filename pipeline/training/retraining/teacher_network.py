@@ -13,13 +13,14 @@ from timm.data import resolve_model_data_config
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.errors import CheckpointError, DataError, StageError, UnknownNameError
+from pipeline.errors import CheckpointError, DataError, StageError
 from pipeline.images.image_data import ImageData
 from pipeline.network.supernet import Supernet
+from pipeline.network.timm_networks import check_timm_name
 from pipeline.records.candidates import Candidate
 from pipeline.space.architecture import Architecture
 from pipeline.training.scoring.recalibration import recalibrate_batch_norm
-from pipeline.training.settings import TeacherSettings
+from pipeline.training.settings import HYPERNETWORK, TeacherSettings
 
 _RECALIBRATION_IMAGES = 1024
 _BATCH = 128
@@ -88,6 +89,23 @@ def path_as_teacher(
     return TeacherNetwork(f"hypernetwork, {architecture.short}", network)
 
 
+def check_teacher(settings: TeacherSettings) -> None:
+    """Refuses a teacher that cannot be there when it is needed.
+
+    Raises:
+        UnknownNameError: timm has no network of that name.
+        CheckpointError: There is no such file of weights.
+    """
+    if settings.source == HYPERNETWORK:
+        return
+    check_timm_name(settings.source, "teacher", (HYPERNETWORK,))
+    if settings.weights and not Path(settings.weights).is_file():
+        raise CheckpointError(
+            f"{settings.weights}: is no file; expected weights of {settings.source}",
+            hint="give a checkpoint of timm: --set retrain.teacher.weights=FILE",
+        )
+
+
 def timm_as_teacher(settings: TeacherSettings, data: ImageData) -> TeacherNetwork:
     """A network of timm that takes the student's images.
 
@@ -96,12 +114,11 @@ def timm_as_teacher(settings: TeacherSettings, data: ImageData) -> TeacherNetwor
         data: What the student is trained on.
 
     Raises:
-        UnknownNameError: timm has no network of that name.
+        UnknownNameError, CheckpointError: See `check_teacher`.
         CheckpointError: The weights do not load, or cannot be fetched.
         DataError: It has other classes than the images.
     """
-    if not timm.is_model(settings.source):
-        raise UnknownNameError.of("teacher", settings.source, ["hypernetwork", *timm.list_models()])
+    check_teacher(settings)
     network = _loaded(settings, data.num_classes)
     if network.num_classes != data.num_classes:
         raise DataError(
@@ -115,8 +132,6 @@ def timm_as_teacher(settings: TeacherSettings, data: ImageData) -> TeacherNetwor
 
 def _loaded(settings: TeacherSettings, num_classes: int) -> nn.Module:
     name, path = settings.source, Path(settings.weights) if settings.weights else None
-    if path and not path.is_file():
-        raise CheckpointError(f"{path}: is no file; expected weights of {name}")
     try:
         if path is None:
             return timm.create_model(name, pretrained=True).eval()
