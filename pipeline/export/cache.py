@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from pipeline.files.cache_folder import cache_dir
 from pipeline.files.whole import digest_of
 from pipeline.network.network import build_network
 from pipeline.network.operators import imitate_training, seeded
+from pipeline.network.timm_networks import TimmNetwork
 from pipeline.space.architecture import Architecture
 from pipeline.space.operator_spec import OperatorSpec
 from pipeline.work.progress import Progress, silent
@@ -39,26 +39,6 @@ from pipeline.work.progress import Progress, silent
 _FORMAT = 2
 _EXPORTERS = ("torch", "onnxscript", "timm")
 _FEW = 2
-
-
-@dataclass(frozen=True)
-class TimmNetwork:
-    """A network of timm, to compare with.
-
-    Attributes:
-        name: timm's name, e.g. `mobilenetv3_small_100`.
-        resolution: Side of the input in pixels.
-        num_classes: Outputs of the classifier.
-    """
-
-    name: str
-    resolution: int
-    num_classes: int
-
-    @property
-    def label(self) -> str:
-        """How messages call it."""
-        return f"{self.name}@{self.resolution}c{self.num_classes}"
 
 
 ExportJob = OperatorSpec | Architecture | TimmNetwork

@@ -18,14 +18,26 @@ import torch
 from timm.models._efficientnet_blocks import (
     ConvBnAct,
     DepthwiseSeparableConv,
+    EdgeResidual,
     InvertedResidual,
     SqueezeExcite,
+    UniversalInvertedResidual,
 )
 from timm.models._efficientnet_builder import _init_weight_goog
-from timm.models.resnet import Bottleneck
+from timm.models.resnet import BasicBlock, Bottleneck
 from torch import Tensor, nn
 
 from pipeline.space.operator_spec import Kind, OperatorSpec
+
+_LAST_NORMS: dict[type[nn.Module], str] = {
+    BasicBlock: "bn2",
+    Bottleneck: "bn3",
+    DepthwiseSeparableConv: "bn2",
+    EdgeResidual: "bn2",
+    InvertedResidual: "bn3",
+    UniversalInvertedResidual: "pw_proj.bn",
+}
+"""Of each block that may add what it was given, the batch norm before it does."""
 
 
 class Tail(nn.Sequential):
@@ -81,14 +93,12 @@ def last_norms_of_residuals(module: nn.Module) -> list[Any]:
 
     Those whose scales are parts of another module's (`pipeline.network.entangled`) are left out.
     """
-    found = []
-    for block in module.modules():
-        if isinstance(block, Bottleneck) or (
-            isinstance(block, InvertedResidual) and block.has_skip
-        ):
-            found.append(block.bn3)
-        elif isinstance(block, DepthwiseSeparableConv) and block.has_skip:
-            found.append(block.bn2)
+    found = (
+        block.get_submodule(_LAST_NORMS[type(block)])
+        for block in module.modules()
+        # Of ResNets' blocks each has a shortcut.
+        if type(block) in _LAST_NORMS and getattr(block, "has_skip", True)
+    )
     return list(filter(_has_weights, found))
 
 

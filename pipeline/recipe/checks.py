@@ -113,7 +113,7 @@ def _known_limits(limits: LimitsSection) -> PathLimits:
 def _check_training(recipe: Recipe) -> None:
     from pipeline.training.compute import compute_here
     from pipeline.training.context import check_sync_batch_norm
-    from pipeline.training.retraining.retraining import check_settings
+    from pipeline.training.retraining.alone import check_settings
 
     compute = compute_here()
     if recipe.train.sync_batch_norm:

@@ -11,6 +11,25 @@ from pipeline.records.train import EpochRecord
 from pipeline.space.architecture import Architecture
 
 
+class OffTheShelfRecord(Record):
+    """A network of timm that the winner stands beside, trained from nothing as it was.
+
+    Attributes:
+        name: timm's.
+        resolution: Side of its input in pixels.
+        accuracy_percent: Top-1 on search-validation.
+        test_accuracy_percent: Top-1 on test, reported and never used to decide.
+    """
+
+    name: str
+    resolution: int
+    epochs: tuple[EpochRecord, ...]
+    accuracy_percent: float
+    test_accuracy_percent: float
+    checkpoint: str
+    seconds: float
+
+
 class RetrainRecord(Record):
     """The winner was trained on its own.
 
@@ -23,6 +42,8 @@ class RetrainRecord(Record):
         test_accuracy_by_class_percent: The same for each class.
         compute: Device and precision; None in records of earlier versions.
         processes: How many trained together.
+        off_the_shelf: The best network of timm of the trials after the same training; None where
+            none was trained.
     """
 
     architecture: Architecture
@@ -39,3 +60,4 @@ class RetrainRecord(Record):
     checkpoint: str
     seconds: float
     environment: Environment
+    off_the_shelf: OffTheShelfRecord | None = None

@@ -20,12 +20,12 @@ from pipeline.files.whole import (
     storage_errors,
     write_record,
 )
-from pipeline.records.retrain import RetrainRecord
+from pipeline.records.retrain import OffTheShelfRecord, RetrainRecord
 from pipeline.records.train import TrainRecord
 from pipeline.training.checkpoint import checkpoint_file
 from pipeline.training.context import TrainingContext
 
-RecordType = TypeVar("RecordType", TrainRecord, RetrainRecord)
+RecordType = TypeVar("RecordType", TrainRecord, RetrainRecord, OffTheShelfRecord)
 
 _FINISHED = "finished.json"
 
@@ -96,7 +96,7 @@ def _finished(folder: Path, inputs: str, kind: type[RecordType]) -> RecordType |
     return record
 
 
-def _finish(folder: Path, inputs: str, record: TrainRecord | RetrainRecord) -> None:
+def _finish(folder: Path, inputs: str, record: RecordType) -> None:
     """Keeps the record of a run whose weights are written, and drops its checkpoint."""
     finished = _Finished(
         inputs=inputs,

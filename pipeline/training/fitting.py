@@ -52,6 +52,7 @@ class Fit:
         resolution_at: Input size of each step of the run; None: that of the data.
         optimizer: By timm's name.
         warmup_share: Share of the steps in which the learning rate rises.
+        stable_share: Share of them after which it falls; see `Schedule`.
     """
 
     model: nn.Module
@@ -65,9 +66,20 @@ class Fit:
     resolution_at: Callable[[int], int] | None = None
     optimizer: Optimizer = "adamw"
     warmup_share: float = 0.2
+    stable_share: float = 0.0
 
-    def run(self) -> Progressed:
-        """Trains, from the start or from the checkpoint; the average becomes the model.
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return self.data.num_train_batches(self.settings.batch_size) * self.settings.epochs
+
+    def run(self, until: int | None = None) -> Progressed:
+        """Trains, from the start or from the checkpoint.
+
+        Args:
+            until: Step at which to stop, with a checkpoint to go on from; the model is not its
+                average then, which `average.applied` makes it. None: to the end, where the average
+                becomes the model.
 
         Raises:
             PipelineError: The loss is no longer a number.
@@ -81,20 +93,23 @@ class Fit:
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
         )
-        steps = self.data.num_train_batches(settings.batch_size)
-        schedule = Schedule(optimizer, steps * settings.epochs, warmup_share=self.warmup_share)
+        last = self.steps if until is None else until
+        schedule = Schedule(
+            optimizer, self.steps, warmup_share=self.warmup_share, stable_share=self.stable_share
+        )
         scaler = context.compute.scaler
         trained = Trained(self.model, optimizer, self.average, self.learner, scaler)
         done = trained.load(checkpoint_file(context.folder), inputs=self.inputs)
         log_folder = context.folder if context.processes.is_first else None
+        steps = self.steps // settings.epochs
         at = len(done.epochs) * steps + done.steps
         with torch.random.fork_rng(devices=[]), TrainingLog(log_folder, at) as log:
             parameters = list(self.model.parameters())
             now = time.perf_counter()
-            loop = _Loop(self, trained, schedule, parameters, steps, log, saved_at=now)
-            while len(done.epochs) < settings.epochs:
+            loop = _Loop(self, trained, schedule, parameters, steps, last, log, saved_at=now)
+            while len(done.epochs) * steps + done.steps < last:
                 done = loop.epoch(done)
-        if self.average:
+        if self.average and until is None:
             self.average.keep()
         return done
 
@@ -106,6 +121,7 @@ class _Loop:
     Attributes:
         parameters: Of the model; to look for them takes as long as a small step.
         steps: Steps of an epoch.
+        last: Step of the run at which to stop.
         saved_at: When the last checkpoint was written.
     """
 
@@ -114,16 +130,21 @@ class _Loop:
     schedule: Schedule
     parameters: list[nn.Parameter]
     steps: int
+    last: int
     log: TrainingLog
     saved_at: float
 
     def epoch(self, done: Progressed) -> Progressed:
-        """Trains what is left of an epoch."""
+        """Trains what is left of an epoch, or up to where to stop in it."""
         fit, epoch = self.fit, len(done.epochs)
         fit.model.train()
         batches = self._batches(epoch, done.steps)
-        while done.steps < self.steps:
-            done = self._round(epoch, done, batches)
+        stop = min(self.steps, self.last - epoch * self.steps)
+        while done.steps < stop:
+            done = self._round(epoch, done, batches, stop)
+        if stop < self.steps:
+            self._save(done)
+            return done
         start = time.perf_counter()
         record = EpochRecord(
             epoch=epoch,
@@ -140,9 +161,11 @@ class _Loop:
         self._save(done)
         return done
 
-    def _round(self, epoch: int, done: Progressed, batches: Iterator[Batch]) -> Progressed:
+    def _round(
+        self, epoch: int, done: Progressed, batches: Iterator[Batch], stop: int
+    ) -> Progressed:
         fit, context, start = self.fit, self.fit.context, time.perf_counter()
-        first, count = epoch * self.steps + done.steps, min(_ROUND, self.steps - done.steps)
+        first, count = epoch * self.steps + done.steps, min(_ROUND, stop - done.steps)
         losses = torch.zeros((), device=context.compute.device)
         for at in range(first, first + count):
             losses += self._step(at, next(batches))

@@ -41,16 +41,29 @@ def make_optimizer(
 class Schedule:
     """Learning rate by step: a linear rise from a tenth of the peak, then half a cosine to zero.
 
+    Between them it may stay at the peak for a while (Hu et al., 2024, "MiniCPM", section 4): up to
+    there a run is the beginning of runs of any length.
+
     Args:
         optimizer: Has its peak as learning rate.
         steps: Of the whole run.
         warmup_share: Share of them in which it rises.
+        stable_share: Share of them after which it falls; less than `warmup_share` means at once.
     """
 
-    def __init__(self, optimizer: TorchOptimizer, steps: int, *, warmup_share: float) -> None:
+    def __init__(
+        self,
+        optimizer: TorchOptimizer,
+        steps: int,
+        *,
+        warmup_share: float,
+        stable_share: float = 0.0,
+    ) -> None:
         self._optimizer = optimizer
         peak = optimizer.param_groups[0]["lr"]
         rising = round(warmup_share * steps)
+        self._rising, self._stable = rising, max(0, round(stable_share * steps) - rising)
+        steps -= self._stable
         self._scheduler = CosineLRScheduler(
             optimizer,
             t_initial=max(1, steps - rising),
@@ -62,5 +75,5 @@ class Schedule:
 
     def set(self, at: int) -> float:
         """Sets the optimizer's learning rate to that of a step, and returns it."""
-        self._scheduler.step_update(at)
+        self._scheduler.step_update(at - min(max(at - self._rising, 0), self._stable))
         return float(self._optimizer.param_groups[0]["lr"])

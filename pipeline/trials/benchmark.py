@@ -15,7 +15,7 @@ from pipeline.device.fingerprint import RUNTIMES
 from pipeline.device.runtimes import LayerTimes, TransferTime, model_file, tells_layer_times
 from pipeline.device.target import Target
 from pipeline.errors import MeasurementError, UsageError
-from pipeline.export.cache import TimmNetwork, cached_network, cached_timm, export_all
+from pipeline.export.cache import cached_network, cached_timm, export_all
 from pipeline.export.to_onnx import RANDOM_SEED
 from pipeline.files.whole import write_atomic
 from pipeline.measure.bench import Course
@@ -24,7 +24,7 @@ from pipeline.measure.engines import engine_environment
 from pipeline.measure.measuring_process import MeasuringProcess
 from pipeline.measure.protocol import TimingProtocol
 from pipeline.measure.statistics import Visit, reduce_visits
-from pipeline.network.timm_networks import check_timm_name
+from pipeline.network.timm_networks import TimmNetwork, check_timm_name
 from pipeline.records.benchmark import (
     BenchmarkRecord,
     BenchmarkResult,

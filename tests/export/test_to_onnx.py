@@ -15,7 +15,7 @@ import torch
 
 from pipeline.device.model_files import FP16, PROGRAM
 from pipeline.errors import ExportError, StorageError, UnknownNameError
-from pipeline.export.cache import TimmNetwork, cached_network, export_all
+from pipeline.export.cache import cached_network, export_all
 from pipeline.export.names import PLACE
 from pipeline.export.parity import check_parity, measure_parity
 from pipeline.export.to_onnx import (

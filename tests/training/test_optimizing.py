@@ -53,6 +53,22 @@ def test_it_rises_linearly_and_falls_as_half_a_cosine(steps: int, share: float):
         assert {group["lr"] for group in made.param_groups} == {schedule.set(at)}
 
 
+def test_it_may_stay_at_its_peak_before_it_falls():
+    """Until then it is the same whatever follows."""
+
+    def rates(steps: int, rising: int, stable: int) -> list[float]:
+        made = make_optimizer(network(), "adamw", learning_rate=PEAK, weight_decay=0.0)
+        shares = {"warmup_share": rising / steps, "stable_share": stable / steps}
+        schedule = Schedule(made, steps, **shares)
+        return [schedule.set(at) for at in range(steps)]
+
+    short, long = rates(40, 4, 20), rates(80, 4, 60)
+    assert short[4:21] == long[4:61:1][:17] == [PEAK] * 17
+    assert short[:20] == long[:20]
+    assert short[21] < PEAK
+    assert short[-20:] == rates(24, 4, 0)[-20:] == pytest.approx(long[-20:])
+
+
 def test_it_depends_on_the_step_alone():
     """So a run that goes on after a kill has the rates of one that was not killed."""
     made = make_optimizer(network(), "sgd", learning_rate=PEAK, weight_decay=0.0)

@@ -1,7 +1,8 @@
-"""Training of one network on its own: what the search chose.
+"""Training of one network on its own: tried out for a while, or to the end.
 
-In: an architecture, images, `RetrainSettings`; the hypernetwork to start from or be taught by.
+In: an architecture or a network of timm, images, `RetrainSettings`; the hypernetwork to start from
+    or be taught by.
 Out: its weights, and its accuracy on search-validation and on test.
-Door: `retraining`
+Door: `retraining`, `trying`, `alone`
 Never: the choice of the network, and its export.
 """

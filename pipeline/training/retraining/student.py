@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import torch
 from timm.loss import SoftTargetCrossEntropy
-from torch import Tensor
+from torch import Tensor, nn
 
-from pipeline.network.network import Network
 from pipeline.training.compute import Compute
 from pipeline.training.distillation import distillation_loss, label_loss
 from pipeline.training.learner import Stateless, TrainingStep
@@ -33,7 +32,7 @@ class Student(Stateless):
             decide.
     """
 
-    network: Network
+    network: nn.Module
     compute: Compute
     settings: RetrainSettings
     vary: BatchVariation
@@ -52,7 +51,7 @@ class Student(Stateless):
         return total
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
-        logits = self.network(images)
+        logits: Tensor = self.network(images)
         on_labels = self._on_labels(logits, labels)
         taught = self.settings.teacher
         if self.teacher is None or taught is None:

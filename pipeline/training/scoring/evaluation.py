@@ -121,7 +121,7 @@ class HypernetworkScorer:
         tell: OnScored,
     ) -> None:
         def judge(architecture: Architecture, logits: Sequence[Tensor]) -> None:
-            tell(architecture, _judged(architecture, logits, images.labels))
+            tell(architecture, _judged(architecture.short, logits, images.labels, "train"))
 
         evaluate_together(
             self._supernet, architectures, images.batches, judge, most_bytes=self._most_kept_bytes
@@ -154,15 +154,15 @@ def _load(data: ImageData, settings: ScoreSettings, device: torch.device) -> _Im
 
 
 def _judged(
-    architecture: Architecture, logits: Sequence[Tensor], labels: Sequence[Tensor]
+    label: str, logits: Sequence[Tensor], labels: Sequence[Tensor], section: str
 ) -> NetworkScore:
     """A score from logits and labels, batch by batch, where they are: a GPU is waited for once."""
     batches = list(zip(logits, labels, strict=True))
     losses = torch.cat([F.cross_entropy(*batch, reduction="none") for batch in batches]).cpu()
     if not losses.isfinite().all():
         raise PipelineError(
-            f"{architecture.short}: the hypernetwork's outputs are no numbers for some images",
-            hint="train it again with a lower train.learning_rate",
+            f"{label}: its outputs are no numbers for some images",
+            hint=f"train it again with a lower {section}.learning_rate",
         )
     hits = sum((outputs.argmax(1) == of).sum() for outputs, of in batches)
     return NetworkScore.of(losses.numpy(), int(hits))
@@ -189,6 +189,28 @@ class Tally:
         """Top-1 accuracy of each class that has images."""
         counts = zip(class_names, self.correct.tolist(), self.total.tolist(), strict=True)
         return {name: 100.0 * correct / total for name, correct, total in counts if total}
+
+
+def network_score(
+    model: Callable[[Tensor], Tensor], batches: Iterable[Batch], label: str
+) -> NetworkScore:
+    """What a network that is trained alone does on images.
+
+    Args:
+        model: Maps images of shape (n, 3, r, r) to logits of shape (n, num_classes); in evaluation
+            mode.
+        batches: What to evaluate on.
+        label: Of the network, for messages.
+
+    Raises:
+        PipelineError: Its outputs are no numbers.
+    """
+    logits, labels = [], []
+    with torch.inference_mode():
+        for images, of in batches:
+            logits.append(model(images))
+            labels.append(of.to(logits[-1].device))
+        return _judged(label, logits, labels, "retrain")
 
 
 def tally(model: Callable[[Tensor], Tensor], batches: Iterable[Batch], num_classes: int) -> Tally:
