@@ -25,6 +25,8 @@ LOADS_TORCH = {
     "pipeline.latency.profiling",
     "pipeline.trials.benchmark",
     "pipeline.trials.engine_answers",
+    "pipeline.trials.field",
+    "pipeline.trials.trial",
     "pipeline.trials.verification",
 }
 SEEDS = {

@@ -208,11 +208,23 @@ def verify(
     _one("verify", recipe, overrides, run, json)
 
 
+@app.command(epilog="Example: python run_pipeline.py trial --recipe demo")
+def trial(
+    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
+) -> None:
+    """Train candidates, and what you could take instead, for a while; drop the worst.
+
+    Networks of timm stand beside at the largest input size within the limits. Stopped, it goes on
+    where it was; the winner's whole training goes on from here.
+    """
+    _one("trial", recipe, overrides, run, json)
+
+
 @app.command(epilog="Example: python run_pipeline.py retrain --recipe demo")
 def retrain(
     recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
 ) -> None:
-    """Train the winner on its own.
+    """Train the winner to the end, and the best network of timm beside it.
 
     On several GPUs: torchrun --nproc-per-node 4 run_pipeline.py retrain --recipe NAME. Watch it in
     runs/NAME/retrain/log.jsonl or with tensorboard --logdir runs. Stopped, it goes on where it was.

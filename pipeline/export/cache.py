@@ -9,12 +9,10 @@ a kill loses at most the exports that were under way.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -34,6 +32,7 @@ from pipeline.network.timm_networks import TimmNetwork
 from pipeline.space.architecture import Architecture
 from pipeline.space.operator_spec import OperatorSpec
 from pipeline.work.progress import Progress, silent
+from pipeline.work.workers import pool_of
 
 # Raised whenever the same inputs begin to give other files.
 _FORMAT = 2
@@ -162,9 +161,7 @@ def _export_in_parallel(
     done: int,
 ) -> None:
     total = done + len(jobs)
-    with ProcessPoolExecutor(
-        min(workers, len(jobs)), multiprocessing.get_context("spawn"), _start_worker
-    ) as pool:
+    with pool_of(min(workers, len(jobs)), partial(torch.set_num_threads, 1)) as pool:
         futures: dict[Future[None], ExportJob] = {
             pool.submit(_export, job, batch, file): job for job in jobs
         }
@@ -177,21 +174,6 @@ def _export_in_parallel(
                 "an exporting process died, perhaps for want of memory",
                 hint="what was exported is kept; run again",
             ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work forever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _export(job: ExportJob, batch: int, file: str) -> None:

@@ -2,6 +2,6 @@
 
 In: values, records, text; the working directory.
 Out: files written in one step, records read back and checked, errors that name file and line.
-Door: `whole`, `record`, `yaml_file`, `json_schema`, `cache_folder`, `workspace`
+Door: `whole`, `record`, `yaml_file`, `json_schema`, `json_lines`, `cache_folder`, `workspace`
 Never: torch, an engine, what the files are about.
 """

@@ -34,7 +34,30 @@ def check_recipe(recipe: Recipe) -> None:
     _check_strategy(recipe)
     _check_targets(recipe)
     _check_paths(recipe)
+    check_from_training(recipe)
+
+
+def check_from_training(recipe: Recipe) -> None:
+    """The same of what is done once networks are chosen: no table is needed any more.
+
+    Raises:
+        PipelineError: As `check_recipe`.
+    """
     _check_training(recipe)
+    check_from_export(recipe)
+
+
+def check_from_export(recipe: Recipe) -> None:
+    """The same of what is done once a network is trained.
+
+    Raises:
+        PipelineError: As `check_recipe`.
+    """
+    for name in recipe.benchmark.targets:
+        target = Target.parse(name)
+        _check_device(target)
+        # One that cannot run here is a row of the benchmark that says why.
+        runtimes.find(target.runtime)
     _check_references(recipe)
 
 
@@ -56,11 +79,6 @@ def _check_targets(recipe: Recipe) -> None:
             _check_elsewhere(target, recipe)
         else:
             check_measurable(target)
-    for name in recipe.benchmark.targets:
-        target = Target.parse(name)
-        _check_device(target)
-        # One that cannot run here is a row of the benchmark that says why.
-        runtimes.find(target.runtime)
 
 
 def _check_elsewhere(target: Target, recipe: Recipe) -> None:
@@ -111,6 +129,7 @@ def _known_limits(limits: LimitsSection) -> PathLimits:
 
 
 def _check_training(recipe: Recipe) -> None:
+    from pipeline.network.timm_networks import check_timm_name
     from pipeline.training.compute import compute_here
     from pipeline.training.context import check_sync_batch_norm
     from pipeline.training.retraining.alone import check_settings
@@ -123,6 +142,8 @@ def _check_training(recipe: Recipe) -> None:
             f"train.compile cannot compile here: {reason}", hint="--set train.compile=false"
         )
     check_settings(recipe.retrain, compute)
+    for name in recipe.trial.controls:
+        check_timm_name(name, "control of trials")
 
 
 def _check_references(recipe: Recipe) -> None:

@@ -69,6 +69,7 @@ def run_verify(context: StageContext) -> VerifyRecord:
         search,
         models=read_models(recipe),
         top_k=section.top_k,
+        wanted=max(1, recipe.trial.candidates),
         protocol=section.protocol,
         folder=context.folder,
         seed=recipe.seed,

@@ -197,6 +197,29 @@ class VerifySection(_Section):
     protocol: TimingProtocol = TimingProtocol()
 
 
+class TrialSection(_Section):
+    """Which networks are trained for a while beside each other before one is trained to the end.
+
+    Attributes:
+        candidates: The best of the search that are within the limits as measured; 0: no trials, and
+            the best of them is trained.
+        controls: Networks of timm that stand beside, each at the largest input size at which it is
+            within the limits as measured. The nearest published Cream model, the largest network
+            and a random one within the limits take part in any case.
+        train_best_control: Whether the best of those of timm is trained to the end as well.
+    """
+
+    candidates: int = Field(default=8, ge=0)
+    controls: tuple[str, ...] = (
+        "mobilenetv3_small_100",
+        "mobilenetv3_large_100",
+        "efficientnet_lite0",
+        "mobilenetv4_conv_small",
+        "lcnet_100",
+    )
+    train_best_control: bool = True
+
+
 class ExportSection(_Section):
     """How the model leaves.
 
@@ -265,6 +288,7 @@ class Recipe(_Section):
     score: ScoreSettings = ScoreSettings()
     search: SearchSettings = SearchSettings()
     verify: VerifySection = VerifySection()
+    trial: TrialSection = TrialSection()
     export: ExportSection = ExportSection()
     benchmark: BenchmarkSection = BenchmarkSection()
 

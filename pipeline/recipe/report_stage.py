@@ -16,6 +16,7 @@ from pipeline.records.profile import ProfileRecord
 from pipeline.records.retrain import RetrainRecord
 from pipeline.records.search import SearchRecord
 from pipeline.records.train import TrainRecord
+from pipeline.records.trial import TrialRecord
 from pipeline.records.verify import VerifyRecord
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _RECORDS: dict[str, type[BaseModel]] = {
     "train": TrainRecord,
     "search": SearchRecord,
     "verify": VerifyRecord,
+    "trial": TrialRecord,
     "retrain": RetrainRecord,
     "export": ExportRecord,
     "benchmark": BenchmarkRecord,
@@ -59,10 +61,12 @@ def _profile_of_chosen(inputs: ReportInputs) -> ProfileRecord | None:
 
     Limits that are multiples of the reference's latency go by the first size all the same.
     """
-    profile, verified = inputs.profile, inputs.verify
-    if profile is None or verified is None:
+    from pipeline.report import chosen_architecture
+
+    profile, chosen = inputs.profile, chosen_architecture(inputs)
+    if profile is None or chosen is None or inputs.verify is None:
         return profile
-    size = verified.candidates[verified.winner].candidate.architecture.resolution
+    size = chosen.resolution
     for record in profile.also:
         if (record.target, record.resolution) == (profile.target, size):
             reference = {

@@ -153,9 +153,13 @@ def path_limits(
     Raises:
         UsageError: As `resolve_limits`.
     """
-    from pipeline.training.hypernetwork.path_sampling import PathLimits
-
     limits = resolve_limits(recipe.train_limits or recipe.limits, recipe, sizes, profile)
+    return paths_within(limits, model, recipe.target)
+
+
+def paths_within(limits: Limits, model: LatencyModel, target: str) -> PathLimits:
+    """Limits as paths are drawn by: those but latencies on other targets than the model's."""
+    from pipeline.training.hypernetwork.path_sampling import PathLimits
 
     def predict_ms(space: SearchSpace, rows: Rows, num_classes: int) -> Floats:
         return model.predict_batch(space, rows, num_classes)[0]
@@ -164,7 +168,7 @@ def path_limits(
         macs_min=limits.macs_min,
         macs=limits.macs,
         params=limits.params,
-        latency_ms=limits.latency_ms.get(recipe.target),
+        latency_ms=limits.latency_ms.get(target),
         predict_ms=predict_ms,
     )
 

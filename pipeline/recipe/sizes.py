@@ -50,6 +50,15 @@ def sizes_of(recipe: Recipe, profile: ProfileRecord | None, data: ImageData) -> 
     return kept if kept and kept.image_side is not None else _chosen(data)
 
 
+def largest_size(data: ImageData) -> int:
+    """The largest input size in pixels at which a network sees more of the images.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
+    return max(_chosen(data).resolutions)
+
+
 def _chosen(data: ImageData) -> InputSizes:
     sides = [min(it.pixels.shape[:2]) for it in data.originals("train", _LOOKED_AT)]
     side = statistics.median(sides)

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.errors import UnknownNameError
 from pipeline.latency.model import model_path
 from pipeline.latency.table_files import table_to_write
-from pipeline.recipe.checks import check_recipe
+from pipeline.recipe.checks import check_from_export, check_from_training, check_recipe
 from pipeline.recipe.export_stage import exported_files, run_export
 from pipeline.recipe.measuring_stages import run_benchmark, run_profile, run_verify, targets_here
 from pipeline.recipe.recipe import Recipe
@@ -18,6 +18,7 @@ from pipeline.recipe.report_stage import run_report
 from pipeline.recipe.resume import Stage
 from pipeline.recipe.search_stage import run_search
 from pipeline.recipe.training_stages import run_retrain, run_train
+from pipeline.recipe.trial_stage import run_trial
 
 
 def stages() -> tuple[Stage, ...]:
@@ -26,11 +27,17 @@ def stages() -> tuple[Stage, ...]:
         Stage("profile", (), _for_profiling, run_profile, _tables),
         Stage("train", ("profile",), _for_training, run_train, by_many=True),
         Stage("search", ("profile", "train"), _for_searching, run_search),
-        Stage("verify", ("search",), _part("verify", "seed"), run_verify),
+        Stage("verify", ("search",), _for_verifying, run_verify),
+        Stage(
+            "trial",
+            ("profile", "train", "search", "verify"),
+            _part("data", "retrain", "trial", "seed"),
+            run_trial,
+        ),
         Stage(
             "retrain",
-            ("train", "search", "verify"),
-            _part("data", "retrain", "seed"),
+            ("train", "search", "verify", "trial"),
+            _for_retraining,
             run_retrain,
             by_many=True,
         ),
@@ -41,9 +48,17 @@ def stages() -> tuple[Stage, ...]:
     )
     before_report = tuple(stage.name for stage in working)
     return (
-        *(replace(stage, check=check_recipe) for stage in working),
+        *(replace(stage, check=_CHECKS.get(stage.name, check_recipe)) for stage in working),
         Stage("report", before_report, _everything, run_report),
     )
+
+
+_CHECKS = {
+    "trial": check_from_training,
+    "retrain": check_from_training,
+    "export": check_from_export,
+    "benchmark": check_from_export,
+}
 
 
 def find_stage(name: str) -> Stage:
@@ -87,6 +102,17 @@ def _for_searching(recipe: Recipe) -> Mapping[str, Any]:
     settings = dict(_part("limits", "search", "score", "allow_foreign", "seed")(recipe))
     # Scores are the same with any number of workers.
     return {**settings, "score": {k: v for k, v in settings["score"].items() if k != "workers"}}
+
+
+def _for_verifying(recipe: Recipe) -> Mapping[str, Any]:
+    # With one or none it is done as it was before there were trials.
+    wanted = {"wanted": recipe.trial.candidates} if recipe.trial.candidates > 1 else {}
+    return {**_part("verify", "seed")(recipe), **wanted}
+
+
+def _for_retraining(recipe: Recipe) -> Mapping[str, Any]:
+    control = {"train_best_control": recipe.trial.train_best_control}
+    return {**_part("data", "retrain", "seed")(recipe), **control}
 
 
 def _for_exporting(recipe: Recipe) -> Mapping[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pipeline.device.target import Target
 from pipeline.files.whole import read_record
 from pipeline.latency.model import LatencyModel
@@ -10,12 +12,19 @@ from pipeline.recipe.remarks import told_remarks
 from pipeline.recipe.request import path_limits
 from pipeline.recipe.resume import StageContext
 from pipeline.recipe.sizes import left_out_words, sizes_of, untrainable
+from pipeline.recipe.trial_stage import take_up_trial, training_of
 from pipeline.records.profile import ProfileRecord
-from pipeline.records.retrain import RetrainRecord
-from pipeline.records.search import SearchRecord
+from pipeline.records.retrain import OffTheShelfRecord, RetrainRecord
 from pipeline.records.train import TrainRecord
+from pipeline.records.trial import Entrant, TrialRecord
 from pipeline.records.verify import VerifyRecord
-from pipeline.training.settings import HYPERNETWORK
+from pipeline.space.architecture import Architecture
+
+if TYPE_CHECKING:
+    from pipeline.images.image_data import ImageData
+    from pipeline.trials.trial import Training
+
+_CONTROL = "off-the-shelf"
 
 
 def run_train(context: StageContext) -> TrainRecord:
@@ -50,24 +59,69 @@ def run_train(context: StageContext) -> TrainRecord:
 
 
 def run_retrain(context: StageContext) -> RetrainRecord:
-    """Trains the verified winner alone."""
+    """Trains the winner of the trials to the end, and what it stands beside."""
+    tried = read_record(context.record_path("trial"), TrialRecord)
+    if tried.winner is None:
+        return _without_trials(context)
+    from pipeline.training.retraining.retraining import retrain
+
+    winner = tried.entrants[tried.winner]
+    assert winner.architecture is not None  # those of timm only stand beside
+    training, data = training_of(context), open_data(context.recipe, progress=context.progress)
+    take_up_trial(winner, context.run / "trial", context.folder)
+    hypernetwork = training.hypernetwork_of(winner)
+    record = retrain(
+        winner.architecture,
+        data.at(winner.architecture.resolution),
+        training.settings_of(winner, data),
+        supernet=hypernetwork.supernet,
+        scored=hypernetwork.scored,
+        folder=context.folder,
+        seed=context.recipe.seed,
+        progress=context.progress("retraining the winner"),
+        stable_share=training.stable_share,
+    )
+    if tried.off_the_shelf is None or not context.recipe.trial.train_best_control:
+        return record
+    control = _off_the_shelf(context, tried.entrants[tried.off_the_shelf], training, data)
+    return record.model_copy(update={"off_the_shelf": control})
+
+
+def _off_the_shelf(
+    context: StageContext, entrant: Entrant, training: Training, data: ImageData
+) -> OffTheShelfRecord:
+    from pipeline.training.retraining.retraining import retrain_off_the_shelf
+
+    network, folder = training.network_of(entrant), context.folder / _CONTROL
+    assert not isinstance(network, Architecture)
+    take_up_trial(entrant, context.run / "trial", folder)
+    record = retrain_off_the_shelf(
+        network,
+        data.at(network.resolution),
+        training.settings_of(entrant, data),
+        folder=folder,
+        seed=context.recipe.seed,
+        progress=context.progress(f"training {entrant.label} beside it"),
+        stable_share=training.stable_share,
+    )
+    return record.model_copy(update={"checkpoint": f"{_CONTROL}/{record.checkpoint}"})
+
+
+def _without_trials(context: StageContext) -> RetrainRecord:
+    """Trains the verified winner."""
     from pipeline.network.supernet import load_supernet
     from pipeline.training.retraining.retraining import retrain
 
     recipe = context.recipe
     verified = read_record(context.record_path("verify"), VerifyRecord)
-    trained = read_record(context.record_path("train"), TrainRecord)
-    searched = read_record(context.record_path("search"), SearchRecord)
-    settings = recipe.retrain
-    taught = settings.teacher is not None and settings.teacher.source == HYPERNETWORK
-    needed = settings.warm_start or taught
     winner = verified.candidates[verified.winner].candidate.architecture
+    training = training_of(context)
     return retrain(
         winner,
         open_data(recipe, progress=context.progress, tell=context.tell).at(winner.resolution),
-        settings,
-        supernet=load_supernet(context.run / "train" / trained.checkpoint) if needed else None,
-        scored=searched.evaluated,
+        recipe.retrain,
+        supernet=load_supernet(training.checkpoint) if training.checkpoint else None,
+        scored=training.scored,
         folder=context.folder,
         seed=recipe.seed,
         progress=context.progress("retraining the winner"),

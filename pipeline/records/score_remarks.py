@@ -20,7 +20,7 @@ def score_remarks(spread: ScoreSpread, images: int, available: int) -> Iterator[
         images: Images that a search's scores are made of; those of `spread` may be others.
         available: Images of search-validation that there are.
     """
-    if _is_near_guessing(spread):
+    if is_near_guessing(spread):
         yield (
             f"scores are near those of guessing: the best log-loss is "
             f"{spread.best_log_loss_nats:.3f} ± {spread.best_error_nats:.3f} nats (guessing: "
@@ -36,7 +36,8 @@ def score_remarks(spread: ScoreSpread, images: int, available: int) -> Iterator[
         )
 
 
-def _is_near_guessing(spread: ScoreSpread) -> bool:
+def is_near_guessing(spread: ScoreSpread) -> bool:
+    """Whether the best of the networks does not clearly do better than guessing."""
     chance = 1 / spread.num_classes
     error = math.sqrt(chance * (1 - chance) / spread.images)
     return (

@@ -8,7 +8,12 @@ Never: torch, a measurement, a file of a run, anything loaded from elsewhere in 
 """
 
 from pipeline.report.inputs import ReportFiles, ReportInputs, resolved_target
-from pipeline.report.summary import Summary, sampling_std_percent, summarise
+from pipeline.report.summary import (
+    Summary,
+    chosen_architecture,
+    sampling_std_percent,
+    summarise,
+)
 from pipeline.report.writing import ReportFormat, render_report, write_report
 
 __all__ = [
@@ -16,6 +21,7 @@ __all__ = [
     "ReportFormat",
     "ReportInputs",
     "Summary",
+    "chosen_architecture",
     "render_report",
     "resolved_target",
     "sampling_std_percent",

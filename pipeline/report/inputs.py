@@ -17,14 +17,18 @@ from pipeline.records.profile import ProfileRecord
 from pipeline.records.retrain import RetrainRecord
 from pipeline.records.search import SearchRecord
 from pipeline.records.train import TrainRecord
+from pipeline.records.trial import TrialRecord
 from pipeline.records.verify import VerifyRecord
 
-StageName = Literal["profile", "train", "search", "verify", "retrain", "export", "benchmark"]
+StageName = Literal[
+    "profile", "train", "search", "verify", "trial", "retrain", "export", "benchmark"
+]
 STAGES: tuple[StageName, ...] = (
     "profile",
     "train",
     "search",
     "verify",
+    "trial",
     "retrain",
     "export",
     "benchmark",
@@ -47,6 +51,7 @@ class ReportInputs(BaseModel):
     train: TrainRecord | None = None
     search: SearchRecord | None = None
     verify: VerifyRecord | None = None
+    trial: TrialRecord | None = None
     retrain: RetrainRecord | None = None
     export: ExportRecord | None = None
     benchmark: BenchmarkRecord | None = None
@@ -62,6 +67,7 @@ class ReportInputs(BaseModel):
             "profile": self.profile,
             "train": self.train,
             "verify": self.verify,
+            "trial": self.trial,
             "retrain": self.retrain,
             "export": self.export,
             "benchmark": self.benchmark,

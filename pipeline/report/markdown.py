@@ -19,7 +19,14 @@ from pipeline.report.blocks import (
 )
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.percentiles import CONFIDENCE
-from pipeline.report.sections import accuracy, benchmark, overview, prediction, search
+from pipeline.report.sections import (
+    accuracy,
+    alternatives,
+    benchmark,
+    overview,
+    prediction,
+    search,
+)
 from pipeline.report.sections.timing import steadiness_table
 from pipeline.report.summary import Summary
 
@@ -38,6 +45,7 @@ def render_markdown(inputs: ReportInputs, summary: Summary) -> str:
     sections = (
         overview.verdict_section(inputs, summary),
         overview.key_figures_section(inputs, summary),
+        alternatives.section(inputs, summary),
         prediction.short_section(inputs, summary),
         benchmark.benchmark_section(inputs, summary),
         accuracy.section(inputs, summary),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.report.blocks import Missing
 from pipeline.report.inputs import ReportInputs, StageName
 
-_AFTER_SEARCH = ("verify", "retrain", "export", "benchmark")
+_AFTER_SEARCH = ("verify", "trial", "retrain", "export", "benchmark")
 
 
 def missing(inputs: ReportInputs, stage: StageName) -> Missing:

@@ -16,6 +16,7 @@ from pipeline.report.blocks import Section
 from pipeline.report.inputs import ReportInputs, StageName
 from pipeline.report.sections import (
     accuracy,
+    alternatives,
     benchmark,
     front,
     method,
@@ -30,6 +31,7 @@ _TEMPLATES = Path(__file__).parent
 _SECTIONS: tuple[tuple[Callable[[ReportInputs, Summary], Section], tuple[StageName, ...]], ...] = (
     (overview.verdict_section, ()),
     (overview.key_figures_section, ()),
+    (alternatives.section, ("trial", "retrain")),
     (front.section, ("search", "verify")),
     (prediction.section, ("profile", "verify", "benchmark")),
     (model.section, ("search", "profile", "benchmark")),

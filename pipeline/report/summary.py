@@ -14,6 +14,7 @@ from pipeline.files.workspace import run_dir
 from pipeline.records.calibration import Honesty, Method, MethodError
 from pipeline.records.candidates import LatencyPrediction, Limits
 from pipeline.records.export import Parity
+from pipeline.report.alternative_words import alternative_words
 from pipeline.report.foreign import foreign_differences
 from pipeline.report.formatting import (
     count,
@@ -155,19 +156,27 @@ def chosen_architecture(inputs: ReportInputs) -> Architecture | None:
         return inputs.export.models[0].architecture
     if inputs.retrain:
         return inputs.retrain.architecture
-    if inputs.verify:
-        winner = winner_index(inputs)
-        return None if winner is None else inputs.verify.candidates[winner].candidate.architecture
+    if inputs.trial or inputs.verify:
+        return won(inputs)
     if inputs.search and inputs.search.ranking:
         return inputs.search.evaluated[inputs.search.ranking[0]].architecture
     return None
 
 
+def won(inputs: ReportInputs) -> Architecture | None:
+    """The network that won the trials, or verification where there were none."""
+    if inputs.trial and inputs.trial.winner is not None:
+        return inputs.trial.entrants[inputs.trial.winner].architecture
+    if inputs.verify and 0 <= inputs.verify.winner < len(inputs.verify.candidates):
+        return inputs.verify.candidates[inputs.verify.winner].candidate.architecture
+    return None
+
+
 def winner_index(inputs: ReportInputs) -> int | None:
     """Index of the verified candidate that won; None where none did."""
-    if inputs.verify and 0 <= inputs.verify.winner < len(inputs.verify.candidates):
-        return inputs.verify.winner
-    return None
+    winner, verified = won(inputs), inputs.verify.candidates if inputs.verify else ()
+    found = (i for i, it in enumerate(verified) if it.candidate.architecture == winner)
+    return next(found, None)
 
 
 def sampling_std_percent(accuracy_percent: float, images: int) -> float | None:
@@ -211,6 +220,7 @@ def _sentence(
     test_percent: float | None,
     parity: Parity | None,
 ) -> str:
+    beside = alternative_words(inputs)
     if verdict == "infeasible" and inputs.search:
         return f"No network of the space meets the limits: {inputs.search.message}"
     parts = [limit_words(check) for check in checks]
@@ -229,7 +239,8 @@ def _sentence(
     }[verdict]
     if verdict == "not measured" and _measured_in_part(checks):
         lead = "The chosen network meets the limits that could be measured, not all of them were"
-    return f"{lead}: {'; '.join(parts)}." if parts else f"{lead}."
+    words = f"{lead}: {'; '.join(parts)}." if parts else f"{lead}."
+    return f"{beside} {words}" if beside else words
 
 
 def _measured_in_part(checks: tuple[LimitCheck, ...]) -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.errors import StorageError
-from pipeline.files.whole import storage_errors
+from pipeline.files.json_lines import JsonLines
 from pipeline.search.scoring import Scored
 from pipeline.space.architecture import Architecture
 from pipeline.training.scoring.network_score import NetworkScore
@@ -33,36 +30,17 @@ class ScoreJournal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._lines = JsonLines(path)
         self.known: dict[str, Scored] = {}
-        whole = b""
-        if path.exists():
-            with storage_errors(path):
-                data = path.read_bytes()
-            whole = data[: data.rfind(b"\n") + 1]
-            if len(whole) < len(data):
-                with storage_errors(path):
-                    os.truncate(path, len(whole))
-        for line in whole.splitlines():
-            try:
-                kept = json.loads(line)
+        try:
+            for kept in self._lines.known:
                 if set(kept) != _HITS_ALONE:
-                    score = NetworkScore(
-                        images=int(kept["images"]),
-                        log_losses=tuple(map(float, kept["log_losses"])),
-                        accuracy_percent=float(kept["accuracy_percent"]),
-                    )
+                    score = NetworkScore.from_json(kept)
                     self.known[str(kept["architecture"])] = Scored(score, float(kept["seconds"]))
-            except (ValueError, KeyError, TypeError):
-                raise StorageError(
-                    f"{path}: a line is damaged", hint="remove the file; its scores are made again"
-                ) from None
+        except (ValueError, KeyError, TypeError):
+            raise self._lines.damaged() from None
 
     def append(self, architecture: Architecture, scored: Scored) -> None:
         """Adds a score."""
         score, seconds = asdict(scored.score), scored.seconds
-        line = {"architecture": architecture.short, **score, "seconds": seconds}
-        with storage_errors(self._path), self._path.open("ab") as file:
-            file.write(json.dumps(line).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        self._lines.append({"architecture": architecture.short, **score, "seconds": seconds})

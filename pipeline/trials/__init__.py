@@ -1,7 +1,8 @@
-"""Networks tried for real: candidates verified, the exported model benchmarked.
+"""Networks tried for real: candidates verified and trained beside others, the model benchmarked.
 
 In: candidates of a search, exported models, limits.
-Out: measured latency on every target, verdicts, what engines answer.
-Door: `verification`, `benchmark`, `engine_answers`
+Out: measured latency on every target, verdicts, who is worth a whole training, what engines
+    answer.
+Door: `verification`, `field`, `trial`, `benchmark`, `engine_answers`
 Never: predictions that decide where a measurement can.
 """

@@ -2,8 +2,9 @@
 
 A prediction chooses, a measurement decides. In rounds, the most accurate candidates are timed on
 every target that has a limit; what was seen updates the predictions of all others, and those now
-expected within the limits are next. It ends when one is within as measured, and nobody more
-accurate is expected to be. Whoever is over a limit stays in the record with the limit it broke.
+expected within the limits are next. It ends when as many as are wanted are within as measured, and
+nobody more accurate is expected to be. Whoever is over a limit stays in the record with the limit
+it broke.
 """
 
 from __future__ import annotations
@@ -43,13 +44,14 @@ def verify(
     *,
     models: Mapping[str, LatencyModel],
     top_k: int,
+    wanted: int = 1,
     protocol: TimingProtocol,
     folder: Path,
     seed: int = 0,
     export_progress: Progress = silent,
     progress: Progress = silent,
 ) -> VerifyRecord:
-    """Measures the most accurate candidates of a search until the winner measured is within limits.
+    """Measures the most accurate candidates of a search until those wanted are within the limits.
 
     Targets are measured one after another, never at once: the searched one, then every other with
     a limit. Where one of the others cannot be measured here, predictions decide, with the limits'
@@ -59,7 +61,8 @@ def verify(
         search: What the search found.
         models: Predicts latency, by target; where a target has none, what was seen on it updates
             nothing and the search's predictions stay.
-        top_k: Candidates a round.
+        top_k: Candidates a round, at least.
+        wanted: How many are to be within; the winner is the best of them.
         protocol: How they are timed.
         folder: Where the visits are kept, a journal a target.
         seed: Decides the order of visits.
@@ -81,9 +84,9 @@ def verify(
             f"there is no candidate to verify: {search.message}", hint="loosen a limit"
         )
     bench = _Bench(protocol, folder, seed, export_progress, progress)
-    selection = _Selection(search, models, unmeasured=_unmeasured(search))
+    selection = _Selection(search, models, wanted, unmeasured=_unmeasured(search))
     for number in range(1, MAX_ROUNDS + 1):
-        candidates = selection.choose(top_k, number)
+        candidates = selection.choose(max(top_k, wanted), number)
         if not candidates:
             break
         selection.measure(candidates, bench)
@@ -183,6 +186,7 @@ class _Selection:
     Attributes:
         search: What the search found.
         models: As they were before anything was seen.
+        wanted: How many are to be within the limits.
         unmeasured: Why a target cannot be measured here.
         chosen: Who was measured, by place in the ranking, in the order they were chosen.
         campaigns: What was measured, by target, round by round.
@@ -191,6 +195,7 @@ class _Selection:
 
     search: SearchRecord
     models: Mapping[str, LatencyModel]
+    wanted: int
     unmeasured: dict[str, str]
     chosen: dict[int, _Chosen] = field(default_factory=dict)
     campaigns: dict[str, list[Campaign]] = field(default_factory=dict)
@@ -198,7 +203,7 @@ class _Selection:
 
     def choose(self, top_k: int, number: int) -> list[Candidate]:
         """Chooses the candidates of a round; none where none is worth measuring."""
-        unseen = [place for place in self._above(self.winner) if place not in self.chosen]
+        unseen = [place for place in self._above(self._last_wanted) if place not in self.chosen]
         if number == 1:
             places = unseen[:top_k]
         else:
@@ -237,8 +242,18 @@ class _Selection:
 
         The ranking decides between candidates of equal accuracy.
         """
-        within = (place for place, chosen in self.chosen.items() if not self._broken(chosen))
-        return min(within, default=None)
+        return next(iter(self._within), None)
+
+    @property
+    def _within(self) -> list[int]:
+        """Places in the ranking of those within every limit, the best first."""
+        return sorted(p for p, chosen in self.chosen.items() if not self._broken(chosen))
+
+    @property
+    def _last_wanted(self) -> int | None:
+        """Place of the last of the best within that are wanted; None where more are needed."""
+        within = self._within
+        return within[self.wanted - 1] if len(within) >= self.wanted else None
 
     def verified(self, chosen: _Chosen) -> VerifiedCandidate:
         """What became of a candidate."""
@@ -270,9 +285,9 @@ class _Selection:
     def _ranked(self, place: int) -> Candidate:
         return self.search.evaluated[self.search.ranking[place]]
 
-    def _above(self, winner: int | None) -> Iterable[int]:
-        """Places in the ranking that are better than the winner's."""
-        return range(len(self.search.ranking) if winner is None else winner)
+    def _above(self, place: int | None) -> Iterable[int]:
+        """Places in the ranking that are better than one; all where it is None."""
+        return range(len(self.search.ranking) if place is None else place)
 
     def _measured_ms(self, candidate: Candidate) -> dict[str, LatencyStats]:
         """What a candidate took, by target."""

@@ -30,7 +30,7 @@ from tests.report.made_up_measuring import environment, stats, steadiness
 
 TARGET = "host/onnxruntime-fp32-b1-t1"
 OTHER = "host/openvino-fp32-b1-t1"
-AWAY = "orin/tensorrt-fp16-b1"
+AWAY = "jetson-orin/tensorrt-fp16-b1"
 LIMIT_MS, LIMIT_MACS = 0.5, 1e9
 NAME = "small"
 

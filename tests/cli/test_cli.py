@@ -242,7 +242,7 @@ def test_a_mistake_ends_in_one_clear_message(run: Run, mistake: str, as_json: bo
 
 
 def test_the_verbs_are_those_of_the_documentation() -> None:
-    one_stage_each = "train search verify retrain export benchmark report"
+    one_stage_each = "train search verify trial retrain export benchmark report"
     assert sorted(f"run devices spaces profile predict compare {one_stage_each}".split()) == sorted(
         VERBS
     )

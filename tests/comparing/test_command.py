@@ -32,7 +32,8 @@ def test_runs_by_name_and_by_folder(capsys: pytest.CaptureFixture[str]) -> None:
         inputs = a_run(name, seed, model=factor).inputs
         folder = prepare_run(read_recipe("demo"), name)
         for stage in STAGES:
-            write_record(folder / stage / "record.json", getattr(inputs, stage))
+            if record := getattr(inputs, stage):
+                write_record(folder / stage / "record.json", record)
     code, same = compared(capsys, "runs/before", "again")
     assert (code, same.verdict, same.findings, same.gaps) == (0, UNCHANGED, (), ())
     code, slower = compared(capsys, "before", "slowed")

@@ -29,6 +29,7 @@ from pipeline.files.cache_folder import CACHE_VARIABLE
 from pipeline.files.whole import digest_of_file
 from pipeline.network.network import Network, build_network
 from pipeline.network.operators import imitate_training, seeded
+from pipeline.network.timm_networks import TimmNetwork
 from pipeline.records.export import Parity
 from pipeline.space.architecture import Architecture
 from pipeline.space.cost import architecture_cost

@@ -52,6 +52,7 @@ WRONG = [
     (["retrain.rand_augment=rand-inc9"], "rand-m9-mstd0.5"),
     (["retrain.teacher={source: resnet5}"], "resnet50"),
     (["retrain.teacher={source: resnet50, weights: gone.pth}"], "gone.pth"),
+    (["trial.controls=[mobilenetv3_small_10]"], "mobilenetv3_small_100"),
     (["benchmark.references=[mobilenetv3_smal_100]"], "mobilenetv3_small_100"),
 ]
 

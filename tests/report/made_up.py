@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,10 @@ from pipeline.records.benchmark import BenchmarkRecord, BenchmarkResult
 from pipeline.records.candidates import Candidate, LatencyPrediction, Limits
 from pipeline.records.dataset import DatasetRecord, Preprocessing
 from pipeline.records.export import ExportedFile, ExportedModel, ExportRecord, Parity
-from pipeline.records.retrain import RetrainRecord
+from pipeline.records.retrain import OffTheShelfRecord, RetrainRecord
 from pipeline.records.search import SearchRecord
 from pipeline.records.train import EpochRecord, PrioritizedPath, TrainRecord
+from pipeline.records.trial import Entrant, Kind, RungScore, TrialRecord
 from pipeline.records.verify import VerifiedCandidate, VerifyRecord
 from pipeline.report import ReportInputs
 from pipeline.space.architecture import Architecture
@@ -172,6 +174,77 @@ def retrain_record(winner: Architecture, class_names: tuple[str, ...] = CLASSES)
     )
 
 
+def trial_record(verify: VerifyRecord, rng: np.random.Generator) -> TrialRecord:
+    """Three candidates and four controls; one of them never was within the limits."""
+    within = [it for it in verify.candidates if it.verdict == "within"]
+    ours = [verify.candidates[verify.winner].candidate.architecture]
+    ours += [a for it in within if (a := it.candidate.architecture) not in ours]
+    ours += [random_architecture(rng) for _ in range(2)]
+
+    def rungs(*log_losses: float) -> tuple[RungScore, ...]:
+        return tuple(
+            RungScore(
+                share=share,
+                log_loss_nats=nats,
+                error_nats=0.012,
+                accuracy_percent=100 - 40 * nats,
+                images=5000,
+                kept=number + 1 < len(log_losses) or number == 1,
+            )
+            for number, (share, nats) in enumerate(zip((1 / 8, 3 / 8), log_losses, strict=False))
+        )
+
+    def entrant(kind: Kind, latency_ms: float, *log_losses: float, **fields: Any) -> Entrant:
+        measured = {TARGET: stats(latency_ms, rng=rng)}
+        return Entrant(
+            kinds=(kind,), measured_ms=measured, rungs=rungs(*log_losses), macs=4_000_000, **fields
+        )
+
+    def of_space(kind: Kind, network: Architecture, latency_ms: float, *log_losses: float) -> Any:
+        fields = {"architecture": network, "resolution": network.resolution, "warm_start": True}
+        return entrant(kind, latency_ms, *log_losses, **fields)
+
+    return TrialRecord(
+        limits=limits(),
+        entrants=(
+            of_space("candidate", ours[0], 0.345, 0.61, 0.42),
+            of_space("candidate", ours[1], 0.331, 0.64, 0.45),
+            of_space("candidate", ours[2], 0.329, 0.66),
+            of_space("random", random_architecture(rng), 0.21, 0.81),
+            entrant("off the shelf", 0.31, 0.9, 0.6, timm="mobilenetv3_small_100", resolution=64),
+            entrant("off the shelf", 0.30, 0.99, timm="lcnet_100", resolution=32),
+            Entrant(
+                kinds=("off the shelf",),
+                timm="efficientnet_lite0",
+                reason="efficientnet_lite0@32c10: 0.91 ms on it are over the limit of 0.36 ms",
+            ),
+        ),
+        rungs=(1 / 8, 3 / 8),
+        epochs=10,
+        winner=0,
+        off_the_shelf=4,
+        seconds=700.0,
+        environment=environment(),
+    )
+
+
+def with_trial(inputs: ReportInputs, test_percent: float | None = 88.2) -> ReportInputs:
+    """The same run with trials, and with the best of timm trained to the end to an accuracy."""
+    assert inputs.verify
+    trial = trial_record(inputs.verify, np.random.default_rng(11))
+    control = test_percent and OffTheShelfRecord(
+        name="mobilenetv3_small_100",
+        resolution=64,
+        epochs=epochs(10, 60.0, 88.5),
+        accuracy_percent=88.5,
+        test_accuracy_percent=test_percent,
+        checkpoint="off-the-shelf/model.safetensors",
+        seconds=500.0,
+    )
+    run = inputs.model_copy(update={"trial": trial})
+    return changed(run, "retrain", off_the_shelf=control or None)
+
+
 def export_record(winner: Architecture) -> ExportRecord:
     cost = architecture_cost(winner)
     model = ExportedModel(
@@ -302,7 +375,7 @@ def inputs(
     verify = verify_record(search, rng)
     chosen = verify.candidates[verify.winner].candidate
     winner = chosen.architecture
-    return ReportInputs(
+    run = ReportInputs(
         name="made-up",
         recipe={
             "schema_version": 1,
@@ -336,6 +409,7 @@ def inputs(
         export=export_record(winner),
         benchmark=benchmark_record(chosen, rng, winner_ms=winner_ms, n=runs),
     )
+    return with_trial(run)
 
 
 def changed(inputs: ReportInputs, stage: str, **fields: object) -> ReportInputs:

@@ -271,7 +271,7 @@ def inputs() -> ReportInputs:
     verify = verify_record(search, rng)
     winner = verify.candidates[verify.winner].candidate
     full = made_up.inputs()
-    return full.model_copy(
+    run = full.model_copy(
         update={
             "name": "made-up-everything",
             "search": search,
@@ -281,3 +281,4 @@ def inputs() -> ReportInputs:
             "benchmark": made_up.benchmark_record(winner, rng, winner_ms=0.598),
         }
     )
+    return made_up.with_trial(run)

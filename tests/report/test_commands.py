@@ -10,6 +10,7 @@ from pipeline.report.summary import summarise
 from tests.report.reading import Element, plain
 
 STAGES = {
+    "alternatives": ["trial", "retrain"],
     "front": ["search", "verify"],
     "prediction": ["profile", "verify", "benchmark"],
     "model": ["search", "profile", "benchmark"],

@@ -105,7 +105,11 @@ def test_machines_that_differ_get_a_column_each(inputs: ReportInputs) -> None:
     other = replace(inputs.benchmark.environment, cpu="Another CPU")
     page = page_of(changed(inputs, "benchmark", environment=other), "method")
     table = next(t for t in page.by_id("method").all("table") if "Another CPU" in t.words)
-    assert headings(table) == ["What", "profile, train, verify, retrain, export", "benchmark"]
+    assert headings(table) == [
+        "What",
+        "profile, train, verify, trial, retrain, export",
+        "benchmark",
+    ]
 
 
 def test_a_gpu_s_momentary_clock_makes_no_other_machine(inputs: ReportInputs) -> None:

@@ -16,14 +16,14 @@ from tests.report.made_up import changed, without
 from tests.report.reading import Element, page_of, plain, rows_of, words
 
 ORDER = [
-    "verdict", "figures", "front", "prediction", "model", "latency", "benchmark", "accuracy",
-    "parity", "search", "method",
+    "verdict", "figures", "alternatives", "front", "prediction", "model", "latency", "benchmark",
+    "accuracy", "parity", "search", "method",
 ]  # fmt: skip
 MOST_BYTES = 2_000_000
 
 
 def infeasible() -> ReportInputs:
-    left = without(made_up.inputs(), "verify", "retrain", "export", "benchmark")
+    left = without(made_up.inputs(), "verify", "trial", "retrain", "export", "benchmark")
     evaluated = (c.model_copy(update={"violation": 3.0}) for c in left.search.evaluated[:20])
     return changed(
         left,
@@ -248,14 +248,17 @@ def test_the_front_shows_limits_verified_candidates_and_the_winner(page: Element
 
 def test_no_winner_at_verification(inputs: ReportInputs) -> None:
     over = tuple(c.model_copy(update={"verdict": "over"}) for c in inputs.verify.candidates)
-    left = without(inputs, "retrain", "export", "benchmark")
+    left = without(inputs, "trial", "retrain", "export", "benchmark")
     page = page_of(changed(left, "verify", candidates=over, winner=-1), "search")
     assert "no candidate is within the limits, measured" in words(page, "search")
 
 
 def test_records_of_different_runs_are_noticed(inputs: ReportInputs) -> None:
-    page = page_of(changed(inputs, "verify", winner=2), "verdict")
-    assert "records of different runs are mixed" in words(page, "verdict")
+    by_trials = changed(inputs, "trial", winner=1)
+    by_verification = changed(without(inputs, "trial"), "verify", winner=2)
+    for run, stage in ((by_trials, "the trials"), (by_verification, "verification")):
+        told = words(page_of(run, "verdict"), "verdict")
+        assert f"won {stage}: records of different runs are mixed" in told
 
 
 def test_a_travelling_limit_says_where_its_milliseconds_come_from(inputs: ReportInputs) -> None:

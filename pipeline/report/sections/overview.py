@@ -35,7 +35,7 @@ from pipeline.report.limits import LimitCheck, answers_wrongly, benchmark_of, li
 from pipeline.report.missing import missing
 from pipeline.report.sections.timing import unsteady_words
 from pipeline.report.sections.verified import unmeasured_words
-from pipeline.report.summary import Summary, chosen_architecture, winner_index
+from pipeline.report.summary import Summary, chosen_architecture, won
 
 _BADGES: dict[str, tuple[Tone, str]] = {
     "met": ("good", "✓ Limits met"),
@@ -80,14 +80,13 @@ def _reservations(inputs: ReportInputs, summary: Summary) -> list[str]:
                 f"The benchmark holds no result of the chosen network on {check.target}; the"
                 " latency is that of its verification."
             )
-    winner = winner_index(inputs)
-    if inputs.verify and winner is not None:
-        won = inputs.verify.candidates[winner].candidate.architecture
-        if chosen_architecture(inputs) != won:
-            words.append(
-                "The network shown is not the one that won verification: records of different runs"
-                f" are mixed. Run all stages again: {inputs.command('run')}"
-            )
+    winner = won(inputs)
+    if winner is not None and chosen_architecture(inputs) != winner:
+        what = "the trials" if inputs.trial else "verification"
+        words.append(
+            f"The network shown is not the one that won {what}: records of different runs are"
+            f" mixed. Run all stages again: {inputs.command('run')}"
+        )
     return words
 
 

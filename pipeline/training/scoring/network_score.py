@@ -17,8 +17,9 @@ difference of networks i and k has the error √(errorᵢ² + errorₖ²).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,19 @@ class NetworkScore:
         sizes = _sizes(images, min(_MOST_PARTS, images))
         sums = np.add.reduceat(losses.astype(np.float64), np.cumsum(sizes) - sizes)
         return cls(images, tuple((sums / sizes).tolist()), 100.0 * hits / images)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> NetworkScore:
+        """Reads what `dataclasses.asdict` gives, from among other keys.
+
+        Raises:
+            ValueError, KeyError, TypeError: It is no score.
+        """
+        return cls(
+            images=int(kept["images"]),
+            log_losses=tuple(map(float, kept["log_losses"])),
+            accuracy_percent=float(kept["accuracy_percent"]),
+        )
 
     @property
     def log_loss_nats(self) -> float:
