@@ -26,6 +26,8 @@ LOADS_TORCH = {
     "pipeline.trials.benchmark",
     "pipeline.trials.engine_answers",
     "pipeline.trials.field",
+    "pipeline.trials.further",
+    "pipeline.trials.known",
     "pipeline.trials.trial",
     "pipeline.trials.verification",
 }

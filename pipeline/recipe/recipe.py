@@ -206,6 +206,8 @@ class TrialSection(_Section):
         controls: Networks of timm that stand beside, each at the largest input size at which it is
             within the limits as measured. The nearest published Cream model, the largest network
             and a random one within the limits take part in any case.
+        budget: How many more are tried after the first rung, chosen by what it told of all
+            candidates (`pipeline.trials.fusion`).
         train_best_control: Whether the best of those of timm is trained to the end as well.
     """
 
@@ -217,6 +219,7 @@ class TrialSection(_Section):
         "mobilenetv4_conv_small",
         "lcnet_100",
     )
+    budget: int = Field(default=0, ge=0)
     train_best_control: bool = True
 
 

@@ -36,6 +36,7 @@ _LARGEST_TRIED = 12
 def run_trial(context: StageContext) -> TrialRecord:
     """Trains candidates and controls beside each other; chooses who is trained to the end."""
     from pipeline.trials.field import Stand, candidates_within, climbed, merged
+    from pipeline.trials.further import Further
     from pipeline.trials.trial import trial
 
     recipe, section, start = context.recipe, context.recipe.trial, time.monotonic()
@@ -58,16 +59,28 @@ def run_trial(context: StageContext) -> TrialRecord:
     )
     controls = climbed(list(_ladders(context, verified)), verified.limits, stand)
     field = merged([*candidates_within(verified, section.candidates), *controls])
+    training = training_of(context)
+    searched = read_record(context.record_path("search"), SearchRecord)
+    further = Further(
+        [searched.evaluated[index] for index in searched.ranking],
+        training,
+        verified.limits,
+        stand,
+        section.budget,
+        context.folder,
+        context.progress("looking at untrained networks"),
+    )
     found = trial(
         field,
-        training_of(context),
+        training,
         limits=verified.limits,
         target=recipe.target,
         folder=context.folder,
+        more=further,
         progress=context.progress("trying networks out"),
     )
     context.tell_all(found.remarks)
-    return found.model_copy(update={"seconds": time.monotonic() - start})
+    return found.model_copy(update={"fusion": further.record, "seconds": time.monotonic() - start})
 
 
 def training_of(context: StageContext) -> Training:

@@ -12,8 +12,8 @@ from pipeline.measure.statistics import LatencyStats
 from pipeline.records.candidates import Limits
 from pipeline.space.architecture import Architecture
 
-Kind = Literal["candidate", "largest", "published", "random", "off the shelf"]
-"""Why a network takes part: the search ranked it, or to compare with."""
+Kind = Literal["candidate", "further", "largest", "published", "random", "off the shelf"]
+"""Why a network takes part: the search, or the first trials, chose it; or to compare with."""
 
 
 class RungScore(Record):
@@ -74,6 +74,24 @@ class Entrant(Record):
         return self.timm is not None
 
 
+class FusionRecord(Record):
+    """What the first trials told of networks that were not tried.
+
+    Attributes:
+        inputs: What of a network helped to tell.
+        error_nats: Root mean square error on trials left out of the fit.
+        mean_error_nats: The same for a guess that knows only the mean of the others.
+        trials: That it was fitted on last.
+        chosen: Networks tried because of it.
+    """
+
+    inputs: tuple[str, ...]
+    error_nats: float
+    mean_error_nats: float
+    trials: int
+    chosen: int
+
+
 class TrialRecord(Record):
     """Networks within the limits as measured, trained beside each other; the worst were dropped.
 
@@ -84,6 +102,7 @@ class TrialRecord(Record):
         winner: The network that is trained to the end and exported; None where there were no
             trials, and the best of those verified is.
         off_the_shelf: The best network of timm; None where none took part.
+        fusion: None where the first trials chose no further ones.
         remarks: What should be known before the choice is believed, a sentence each.
     """
 
@@ -93,6 +112,7 @@ class TrialRecord(Record):
     epochs: int
     winner: int | None = None
     off_the_shelf: int | None = None
+    fusion: FusionRecord | None = None
     remarks: tuple[str, ...] = ()
     seconds: float
     environment: Environment

@@ -4,7 +4,7 @@ In: a `SearchSpace` and limits, or an `Architecture`; images; settings, a folder
 Out: `supernet.safetensors` with a `TrainRecord`, scores, `model.safetensors` with a
     `RetrainRecord`.
 Door: `settings`, `hypernetwork.hypernetwork`, `hypernetwork.path_sampling`,
-    `scoring.score_workers`, `scoring.network_score`, `retraining.retraining`,
+    `scoring.score_workers`, `scoring.network_score`, `scoring.zero_cost`, `retraining.retraining`,
     `retraining.alone`, `retraining.trying`, `compute`,
     `context`, `checkpoint`
 Never: recipes, engines, measured latency: what predicts it comes in as a callable.

@@ -50,6 +50,10 @@ _AVERAGED_SHARE = 1 / 50
 _SCORES = "scores.jsonl"
 
 
+More = Callable[[Sequence[Entrant], Mapping[int, NetworkScore]], list[Entrant]]
+"""Who else is to be tried, from all so far and their scores after the first rung, by place."""
+
+
 @dataclass(frozen=True)
 class Training:
     """How networks are trained, in the trials and afterwards, and what from.
@@ -92,6 +96,10 @@ class Training:
             }
         )
 
+    def entered(self, entrant: Entrant) -> Entrant:
+        """An entrant that is known to begin warm or not."""
+        return entrant.model_copy(update={"warm_start": self.begins_warm(entrant)})
+
     def begins_warm(self, entrant: Entrant) -> bool:
         """Whether the hypernetwork holds it, and the recipe asks for a warm start."""
         network = entrant.architecture
@@ -129,6 +137,7 @@ def trial(
     limits: Limits,
     target: str,
     folder: Path,
+    more: More | None = None,
     progress: Progress = silent,
 ) -> TrialRecord:
     """Trains the field up to each rung, drops the worst, and says who is best.
@@ -140,6 +149,7 @@ def trial(
         target: Whose latency decides between networks that cannot be told apart.
         folder: Takes a folder a network, with its checkpoint, and the scores; a call that was
             killed goes on there.
+        more: Asked after the first rung, until it names nobody.
         progress: Told after each network of each rung.
 
     Raises:
@@ -147,21 +157,27 @@ def trial(
         StorageError: A file cannot be written.
     """
     start = time.monotonic()
-    entrants = [it.model_copy(update={"warm_start": training.begins_warm(it)}) for it in field]
+    entrants = [training.entered(it) for it in field]
     shelf = [i for i, it in enumerate(entrants) if it.is_off_the_shelf]
     going = [i for i, it in enumerate(entrants) if not it.reason]
-    results: dict[int, list[RungScore]] = {i: [] for i in going}
+    results: dict[int, list[RungScore]] = {}
     journal = _Journal(folder / _SCORES)
     scores: dict[int, NetworkScore] = {}
     for number, share in enumerate(training.rungs):
-        scores = _trained(
-            {i: entrants[i] for i in going}, share, training, folder, journal, progress
-        )
+        trained = partial(
+            _trained, share=share, training=training, folder=folder, journal=journal,
+            progress=progress,
+        )  # fmt: skip
+        scores = trained({i: entrants[i] for i in going})
+        while not number and more and (named := more(entrants, scores)):
+            going += range(len(entrants), len(entrants) + len(named))
+            entrants += map(training.entered, named)
+            scores |= trained({i: entrants[i] for i in going if i not in scores})
         is_last = number == len(training.rungs) - 1
         kept = going if is_last else promoted(scores, shelf)
         errors = paired_errors_nats([scores[i] for i in going])
         for place, i in enumerate(going):
-            results[i].append(
+            results.setdefault(i, []).append(
                 RungScore(
                     share=share,
                     log_loss_nats=scores[i].log_loss_nats,
@@ -239,6 +255,7 @@ class _Journal:
 
 def _trained(
     entrants: Mapping[int, Entrant],
+    *,
     share: float,
     training: Training,
     folder: Path,
