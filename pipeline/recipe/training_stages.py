@@ -67,7 +67,8 @@ def run_retrain(context: StageContext) -> RetrainRecord:
 
     winner = tried.entrants[tried.winner]
     assert winner.architecture is not None  # those of timm only stand beside
-    training, data = training_of(context), open_data(context.recipe, progress=context.progress)
+    data = open_data(context.recipe, progress=context.progress, tell=context.tell)
+    training = training_of(context, data)
     take_up_trial(winner, context.run / "trial", context.folder)
     hypernetwork = training.hypernetwork_of(winner)
     record = retrain(
@@ -115,10 +116,11 @@ def _without_trials(context: StageContext) -> RetrainRecord:
     recipe = context.recipe
     verified = read_record(context.record_path("verify"), VerifyRecord)
     winner = verified.candidates[verified.winner].candidate.architecture
-    training = training_of(context)
+    data = open_data(recipe, progress=context.progress, tell=context.tell)
+    training = training_of(context, data)
     return retrain(
         winner,
-        open_data(recipe, progress=context.progress, tell=context.tell).at(winner.resolution),
+        data.at(winner.resolution),
         recipe.retrain,
         supernet=load_supernet(training.checkpoint) if training.checkpoint else None,
         scored=training.scored,

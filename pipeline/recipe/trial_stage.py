@@ -26,6 +26,7 @@ from pipeline.space.search_space import RESOLUTIONS
 from pipeline.training.settings import HYPERNETWORK
 
 if TYPE_CHECKING:
+    from pipeline.images.image_data import ImageData
     from pipeline.trials.field import Ladder
     from pipeline.trials.trial import Training
 
@@ -48,6 +49,7 @@ def run_trial(context: StageContext) -> TrialRecord:
             seconds=time.monotonic() - start,
             environment=environment(),
         )
+    data = open_data(recipe, progress=context.progress, tell=context.tell)
     targets = dict.fromkeys([recipe.target, *verified.limits.latency_ms])
     stand = Stand(
         [Target.parse(name) for name in targets if name not in verified.unmeasured],
@@ -57,9 +59,9 @@ def run_trial(context: StageContext) -> TrialRecord:
         context.progress("exporting controls"),
         context.progress("measuring controls"),
     )
-    controls = climbed(list(_ladders(context, verified)), verified.limits, stand)
+    controls = climbed(list(_ladders(context, verified, data)), verified.limits, stand)
     field = merged([*candidates_within(verified, section.candidates), *controls])
-    training = training_of(context)
+    training = training_of(context, data)
     searched = read_record(context.record_path("search"), SearchRecord)
     further = Further(
         [searched.evaluated[index] for index in searched.ranking],
@@ -83,8 +85,8 @@ def run_trial(context: StageContext) -> TrialRecord:
     return found.model_copy(update={"fusion": further.record, "seconds": time.monotonic() - start})
 
 
-def training_of(context: StageContext) -> Training:
-    """How networks of the run are trained, in its trials and afterwards."""
+def training_of(context: StageContext, data: ImageData) -> Training:
+    """How networks of the run are trained on its images, in its trials and afterwards."""
     from pipeline.trials.trial import Training
 
     recipe, settings = context.recipe, context.recipe.retrain
@@ -95,7 +97,7 @@ def training_of(context: StageContext) -> Training:
     return Training(
         settings,
         recipe.space.space(),
-        open_data(recipe).num_classes,
+        data.num_classes,
         opening(recipe),
         context.run / "train" / trained.checkpoint if needed else None,
         searched.evaluated if taught else (),
@@ -129,7 +131,7 @@ def take_up_trial(entrant: Entrant, trials: Path, folder: Path) -> None:
         Path(copy.name).replace(into)
 
 
-def _ladders(context: StageContext, verified: VerifyRecord) -> Iterator[Ladder]:
+def _ladders(context: StageContext, verified: VerifyRecord, data: ImageData) -> Iterator[Ladder]:
     """The controls, each with the options that it may settle on."""
     from pipeline.network.timm_networks import TimmNetwork
     from pipeline.training.hypernetwork.path_sampling import PathSampler
@@ -140,7 +142,6 @@ def _ladders(context: StageContext, verified: VerifyRecord) -> Iterator[Ladder]:
     profiled = read_record(context.record_path("profile"), ProfileRecord)
     trained = read_record(context.record_path("train"), TrainRecord)
     searched = read_record(context.record_path("search"), SearchRecord)
-    data = open_data(recipe, progress=context.progress)
     top = max(largest_size(data), *sizes_of(recipe, profiled, data).resolutions)
     falling = [size for size in reversed(RESOLUTIONS) if size <= top]
     for name in recipe.trial.controls:

@@ -37,6 +37,7 @@ train: {{epochs: 1, batch_size: 16}}
 score: {{images: 8, recalibration_images: 32}}
 search: {{population: 6, candidates: 12, surrogate_share: 0.67}}
 verify: {{top_k: 2, protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
+trial: {{candidates: 2, controls: [lcnet_035]}}
 retrain: {{epochs: 12, batch_size: 16}}
 export: {{parity_images: 8, accuracy_images: 8}}
 benchmark: {{protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
@@ -72,6 +73,7 @@ def make_up_what_comes_before(run: Path) -> None:
         "train": inputs.train,
         "search": inputs.search,
         "verify": verify.model_copy(update={"candidates": tuple(candidates)}),
+        "trial": inputs.trial and inputs.trial.model_copy(update={"entrants": (), "winner": None}),
     }
     for stage, record in records.items():
         assert record is not None

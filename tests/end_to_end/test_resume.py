@@ -28,6 +28,7 @@ train: {epochs: 3}
 score: {images: 100, recalibration_images: 64}
 search: {population: 6, candidates: 18, surrogate_share: 0.67}
 verify: {top_k: 2, protocol: {sweeps: 3, unsteady_percent: 1000}}
+trial: {candidates: 3, controls: [lcnet_035, resnet18], budget: 1}
 retrain: {epochs: 3}
 benchmark: {protocol: {sweeps: 3, unsteady_percent: 1000}}
 """
@@ -114,3 +115,17 @@ def test_killed_at_random_moments_it_ends_like_an_undisturbed_run(tmp_path: Path
         for epoch in record["epochs"]:
             del epoch["images_per_second"]
     assert records[0] == records[1]
+    # Latencies differ, and with them who takes part; who does in both was trained alike.
+    tried = [
+        {
+            it["architecture"] and json.dumps(it["architecture"]) or it["timm"]: it["rungs"]
+            for it in json.loads((folder / "runs/tiny/trial/record.json").read_text())["entrants"]
+            if it["rungs"]
+        }
+        for folder in folders.values()
+    ]
+    both = tried[0].keys() & tried[1].keys()
+    assert len(both) >= 3
+    for name in both:
+        for mine, other in zip(tried[0][name], tried[1][name], strict=False):
+            assert mine["log_loss_nats"] == other["log_loss_nats"]

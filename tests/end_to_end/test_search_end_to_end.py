@@ -34,6 +34,7 @@ train:
 score: {{images: 100, recalibration_images: 64}}
 search: {{population: 8, candidates: 24, surrogate_share: 0.5, per_target: true}}
 verify: {{top_k: 2, protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
+trial: {{candidates: 0}}
 retrain: {{epochs: 1}}
 benchmark: {{protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
 """

@@ -24,6 +24,7 @@ train:
 score: {{images: 100, recalibration_images: 64}}
 search: {{population: 8, candidates: 24}}
 verify: {{top_k: 2, protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
+trial: {{candidates: 2, controls: []}}
 retrain: {{epochs: 2}}
 benchmark: {{protocol: {{sweeps: 3, unsteady_percent: 1e6}}}}
 """
