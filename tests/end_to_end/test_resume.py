@@ -56,6 +56,27 @@ def visits_of(folder: Path) -> dict[str, list[str]]:
     return found
 
 
+def tried_in(folder: Path) -> dict[str, list[dict[str, float]]]:
+    """What each network of the trials reached."""
+    record = json.loads((folder / "runs/tiny/trial/record.json").read_text())
+    return {
+        json.dumps(it["architecture"]) if it["architecture"] else it["timm"]: it["rungs"]
+        for it in record["entrants"]
+        if it["rungs"]
+    }
+
+
+def check_trained_alike(
+    one: dict[str, list[dict[str, float]]], other: dict[str, list[dict[str, float]]]
+) -> None:
+    """Latencies differ, and with them who takes part; who does in both was trained alike."""
+    both = one.keys() & other.keys()
+    assert len(both) >= 3
+    for name in both:
+        for mine, theirs in zip(one[name], other[name], strict=False):
+            assert mine["log_loss_nats"] == theirs["log_loss_nats"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_killed_at_random_moments_it_ends_like_an_undisturbed_run(tmp_path: Path) -> None:
@@ -115,17 +136,4 @@ def test_killed_at_random_moments_it_ends_like_an_undisturbed_run(tmp_path: Path
         for epoch in record["epochs"]:
             del epoch["images_per_second"]
     assert records[0] == records[1]
-    # Latencies differ, and with them who takes part; who does in both was trained alike.
-    tried = [
-        {
-            it["architecture"] and json.dumps(it["architecture"]) or it["timm"]: it["rungs"]
-            for it in json.loads((folder / "runs/tiny/trial/record.json").read_text())["entrants"]
-            if it["rungs"]
-        }
-        for folder in folders.values()
-    ]
-    both = tried[0].keys() & tried[1].keys()
-    assert len(both) >= 3
-    for name in both:
-        for mine, other in zip(tried[0][name], tried[1][name], strict=False):
-            assert mine["log_loss_nats"] == other["log_loss_nats"]
+    check_trained_alike(*map(tried_in, folders.values()))
