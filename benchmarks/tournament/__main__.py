@@ -184,9 +184,8 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
     for label, it in told["networks"].items():
         role = "winner" if label == told["winner"] else ""
         against = "" if role else f"   winner {_interval(it['winner_against'], sign='+')}"
-        yield (
-            f"{label[:60]:60s} {it['latency_ms']:.3f} ms   {_interval(it['mean'])}   {role}{against}"
-        )
+        figures = f"{it['latency_ms']:.3f} ms   {_interval(it['mean'])}"
+        yield f"{label[:60]:60s} {figures}   {role}{against}"
     for name, it in told["variants"].items():
         yield (
             f"{name:20s} {it['winner'][:40]:40s} {_interval(it['mean'])}, chosen in "

@@ -151,7 +151,7 @@ def _blind(recipe: Recipe, run: Path, progress: ProgressFactory) -> TrialRecord:
 
 
 def _affordable(recipe: Recipe, run: Path) -> int:
-    """How many networks can be tried for what the hypernetwork, its search and their trials cost."""
+    """How many networks can be tried for what hypernetwork, search and trials cost."""
     default = read_record(run.parent / DEFAULT / "trial" / RECORD, TrialRecord)
     trained = read_record(run / "train" / RECORD, TrainRecord)
     searched = read_record(run / "search" / RECORD, SearchRecord)
