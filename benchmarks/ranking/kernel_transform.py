@@ -32,8 +32,8 @@ class TransformedPart(PartOfOperator):
         self._steps: list[nn.Parameter] = []
         if _DEPTHWISE not in self._parts:
             return
-        whole, (channels, *_) = self._parts[_DEPTHWISE]
-        self._kernel = whole, channels.stop
+        whole, _ = self._parts[_DEPTHWISE]
+        self._kernel = whole, spec.in_channels * spec.expansion
         sides = [side for side in _SIDES if spec.kernel <= side <= whole.shape[-1]]
         for _, smaller in pairwise(sides):
             name = f"transform_{smaller}"

@@ -44,22 +44,20 @@ class PartOfOperator(nn.Module):
         for name in self._parts:
             module, _, last = name.rpartition(".")
             self._places.append((self.block.get_submodule(module), last))
-        self._take_away()
+        for of, last in self._places:
+            delattr(of, last)
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes the operator: (n, in_channels, r, r) to (n, out_channels, r', r')."""
         # As torch.func.functional_call would, in a tenth of its time, which small maps would feel.
         for (module, name), weight in zip(self._places, self._weights().values(), strict=True):
-            setattr(module, name, weight)
+            module.__dict__[name] = weight
         try:
             output: Tensor = self.block(x)
         finally:
-            self._take_away()
+            for module, name in self._places:
+                del module.__dict__[name]
         return output
-
-    def _take_away(self) -> None:
-        for module, name in self._places:
-            delattr(module, name)
 
     def shared(self) -> Iterable[nn.Parameter]:
         """The parameters that its weights are parts of."""
@@ -73,7 +71,10 @@ class PartOfOperator(nn.Module):
         return operator.train(self.training)
 
     def _weights(self) -> dict[str, Tensor]:
-        return {name: whole[part] for name, (whole, part) in self._parts.items()}
+        return {
+            name: whole if part is None else whole[part]
+            for name, (whole, part) in self._parts.items()
+        }
 
 
 class EntangledSlot(nn.Module):
@@ -117,8 +118,10 @@ def _only_weights(specs: Sequence[OperatorSpec]) -> nn.Module:
     return operator
 
 
-def _part_of(shape: torch.Size, whole: torch.Size) -> _Part:
-    """First rows, first columns, middle of the kernel."""
+def _part_of(shape: torch.Size, whole: torch.Size) -> _Part | None:
+    """First rows, first columns, middle of the kernel; None where it is the whole."""
+    if shape == whole:
+        return None
     rims = [(outer - inner) // 2 for inner, outer in zip(shape[2:], whole[2:], strict=True)]
     starts: list[Any] = [*(0 for _ in shape[:2]), *rims]
     return tuple(slice(start, start + size) for start, size in zip(starts, shape, strict=True))
