@@ -15,7 +15,7 @@ from pipeline.files.workspace import profile_files
 from pipeline.latency.model import LatencyModel
 from pipeline.latency.table_files import all_targets_with_tables
 from pipeline.measure.measuring_process import check_measurable
-from pipeline.recipe.recipe import LimitsSection, Recipe
+from pipeline.recipe.recipe import OF_THE_SPACE, LimitsSection, Recipe
 from pipeline.space.search_space import RESOLUTIONS
 
 if TYPE_CHECKING:
@@ -143,7 +143,8 @@ def _check_training(recipe: Recipe) -> None:
         )
     check_settings(recipe.retrain, compute)
     for name in recipe.trial.controls:
-        check_timm_name(name, "control of trials")
+        if name not in OF_THE_SPACE:
+            check_timm_name(name, "control of trials", OF_THE_SPACE)
 
 
 def _check_references(recipe: Recipe) -> None:

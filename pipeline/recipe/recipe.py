@@ -197,15 +197,18 @@ class VerifySection(_Section):
     protocol: TimingProtocol = TimingProtocol()
 
 
+OF_THE_SPACE = ("largest", "published", "random")
+
+
 class TrialSection(_Section):
     """Which networks are trained for a while beside each other before one is trained to the end.
 
     Attributes:
         candidates: The best of the search that are within the limits as measured; 0: no trials, and
             the best of them is trained.
-        controls: Networks of timm that stand beside, each at the largest input size at which it is
-            within the limits as measured. The nearest published Cream model, the largest network
-            and a random one within the limits take part in any case.
+        controls: What stands beside them: networks of timm, each at the largest input size at which
+            it is within the limits as measured; `published`, the nearest published Cream model,
+            likewise; `largest`, the network with the most MACs within the limits; and `random`.
         budget: How many more are tried after the first rung, chosen by what it told of all
             candidates (`pipeline.trials.fusion`).
         train_best_control: Whether the best of those of timm is trained to the end as well.
@@ -213,6 +216,7 @@ class TrialSection(_Section):
 
     candidates: int = Field(default=8, ge=0)
     controls: tuple[str, ...] = (
+        *OF_THE_SPACE,
         "mobilenetv3_small_100",
         "mobilenetv3_large_100",
         "efficientnet_lite0",

@@ -6,7 +6,7 @@ import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from pipeline.device.fingerprint import environment
 from pipeline.device.target import Target
 from pipeline.files.whole import read_record, storage_errors
 from pipeline.recipe.data import open_data, opening
+from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.request import paths_within, read_models
 from pipeline.recipe.resume import StageContext
 from pipeline.recipe.sizes import largest_size, sizes_of
@@ -27,7 +28,8 @@ from pipeline.training.settings import HYPERNETWORK
 
 if TYPE_CHECKING:
     from pipeline.images.image_data import ImageData
-    from pipeline.trials.field import Ladder
+    from pipeline.training.hypernetwork.path_sampling import PathSampler
+    from pipeline.trials.field import Ladder, Option
     from pipeline.trials.trial import Training
 
 _RANDOM_DRAWS = 8
@@ -87,7 +89,7 @@ def run_trial(context: StageContext) -> TrialRecord:
 
 def training_of(context: StageContext, data: ImageData) -> Training:
     """How networks of the run are trained on its images, in its trials and afterwards."""
-    from pipeline.trials.trial import Training
+    from pipeline.trials.trial import Training, rungs_of
 
     recipe, settings = context.recipe, context.recipe.retrain
     trained = read_record(context.record_path("train"), TrainRecord)
@@ -102,6 +104,7 @@ def training_of(context: StageContext, data: ImageData) -> Training:
         context.run / "train" / trained.checkpoint if needed else None,
         searched.evaluated if taught else (),
         recipe.seed,
+        rungs_of(settings),
     )
 
 
@@ -134,35 +137,61 @@ def take_up_trial(entrant: Entrant, trials: Path, folder: Path) -> None:
 def _ladders(context: StageContext, verified: VerifyRecord, data: ImageData) -> Iterator[Ladder]:
     """The controls, each with the options that it may settle on."""
     from pipeline.network.timm_networks import TimmNetwork
-    from pipeline.training.hypernetwork.path_sampling import PathSampler
-    from pipeline.trials.benchmark import nearest_published
     from pipeline.trials.field import Ladder, Option
 
     recipe = context.recipe
     profiled = read_record(context.record_path("profile"), ProfileRecord)
+    top = max(largest_size(data), *sizes_of(recipe, profiled, data).resolutions)
+    sizes = [size for size in reversed(RESOLUTIONS) if size <= top]
+    for name in recipe.trial.controls:
+        if name == "published":
+            yield Ladder("published", _published(verified, sizes))
+        elif name == "largest":
+            yield Ladder("largest", _largest(context, verified, data.num_classes))
+        elif name == "random":
+            yield Ladder("random", _random(context, verified, data.num_classes))
+        else:
+            networks = [TimmNetwork(name, size, data.num_classes) for size in sizes]
+            yield Ladder("off the shelf", [Option.of(network) for network in networks])
+
+
+def _published(verified: VerifyRecord, sizes: Sequence[int]) -> list[Option]:
+    """The published model nearest to the best candidate, at each size."""
+    from pipeline.trials.benchmark import nearest_published
+    from pipeline.trials.field import Option
+
+    nearest = nearest_published(verified.candidates[verified.winner].candidate.architecture)
+    return [Option.of(nearest.model_copy(update={"resolution": size})) for size in sizes]
+
+
+def _largest(context: StageContext, verified: VerifyRecord, num_classes: int) -> list[Option]:
+    """The largest within the limits as predicted, then those of the search by MACs."""
+    from pipeline.trials.field import Option
+
     trained = read_record(context.record_path("train"), TrainRecord)
     searched = read_record(context.record_path("search"), SearchRecord)
-    top = max(largest_size(data), *sizes_of(recipe, profiled, data).resolutions)
-    falling = [size for size in reversed(RESOLUTIONS) if size <= top]
-    for name in recipe.trial.controls:
-        networks = [TimmNetwork(name, size, data.num_classes) for size in falling]
-        yield Ladder("off the shelf", [Option.of(network) for network in networks])
-    winner = verified.candidates[verified.winner].candidate.architecture
-    nearest = nearest_published(winner)
-    sized = [nearest.model_copy(update={"resolution": size}) for size in falling]
-    yield Ladder("published", [Option.of(network) for network in sized])
-    sampler = PathSampler(
-        recipe.space.space(),
-        data.num_classes,
-        recipe.seed,
-        paths_within(verified.limits, read_models(recipe)[recipe.target], recipe.target),
-    )
-    extremes = [sampler.extremes(size)[1] for size in trained.resolutions]
+    sampler = _sampler(context.recipe, verified, num_classes)
+    extremes = [Option.of(sampler.extremes(size)[1]) for size in trained.resolutions]
     scored = [searched.evaluated[index] for index in searched.ranking]
     inside = sorted(scored, key=lambda it: -it.macs)[:_LARGEST_TRIED]
-    large = [Option.of(network) for network in extremes]
-    large = sorted(large, key=lambda it: -it.macs) + [Option.of(it.architecture) for it in inside]
-    yield Ladder("largest", large)
+    others = [Option.of(it.architecture) for it in inside]
+    return sorted(extremes, key=lambda it: -it.macs) + others
+
+
+def _random(context: StageContext, verified: VerifyRecord, num_classes: int) -> list[Option]:
+    """Networks drawn within the limits as predicted, at each size in turn."""
+    from pipeline.trials.field import Option
+
+    trained = read_record(context.record_path("train"), TrainRecord)
+    sampler = _sampler(context.recipe, verified, num_classes)
     sizes = itertools.islice(itertools.cycle(trained.resolutions), _RANDOM_DRAWS)
-    drawn = [sampler.draw(size, "trial", place) for place, size in enumerate(sizes)]
-    yield Ladder("random", [Option.of(network) for network in drawn])
+    drawn = (sampler.draw(size, "trial", place) for place, size in enumerate(sizes))
+    return [Option.of(network) for network in drawn]
+
+
+def _sampler(recipe: Recipe, verified: VerifyRecord, num_classes: int) -> PathSampler:
+    from pipeline.training.hypernetwork.path_sampling import PathSampler
+
+    model = read_models(recipe)[recipe.target]
+    limits = paths_within(verified.limits, model, recipe.target)
+    return PathSampler(recipe.space.space(), num_classes, recipe.seed, limits)

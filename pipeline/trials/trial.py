@@ -43,8 +43,8 @@ from pipeline.trials.halving import best_of, promoted
 from pipeline.work.progress import Progress, silent
 from pipeline.work.workers import pool_of
 
-RUNGS = (1 / 8, 3 / 8)
-"""Shares of a whole training after which the worst are dropped."""
+_RUNGS = (1 / 8, 3 / 8)
+_SHORT_EPOCHS = 8
 _AVERAGED_SHARE = 1 / 50
 """Of the steps of a whole training, those that an average of weights spans."""
 _SCORES = "scores.jsonl"
@@ -52,6 +52,11 @@ _SCORES = "scores.jsonl"
 
 More = Callable[[Sequence[Entrant], Mapping[int, NetworkScore]], list[Entrant]]
 """Who else is to be tried, from all so far and their scores after the first rung, by place."""
+
+
+def rungs_of(settings: RetrainSettings) -> tuple[float, ...]:
+    """Shares of a whole training after which the worst are dropped; of a short one only one."""
+    return _RUNGS if settings.epochs >= _SHORT_EPOCHS else _RUNGS[:1]
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Training:
     checkpoint: Path | None
     scored: Sequence[Candidate]
     seed: int
-    rungs: tuple[float, ...] = RUNGS
+    rungs: tuple[float, ...]
 
     @property
     def stable_share(self) -> float:
