@@ -21,6 +21,7 @@ from pipeline.cli.options import (
     RunName,
     TargetName,
 )
+from pipeline.cli.stage_verbs import add_stage_verbs, one_stage
 from pipeline.cli.standard_output import own_standard_output
 from pipeline.errors import UsageError
 
@@ -129,7 +130,7 @@ def profile(
         if not check_table(target, as_json=json):
             raise typer.Exit(1)
     elif recipe:
-        _one("profile", recipe, overrides, run, json)
+        one_stage("profile", recipe, overrides, run, json)
     else:
         profile_target(
             target, space, resolution or [224], num_classes, calibration_networks, sweeps,
@@ -167,7 +168,7 @@ def train(
     On several GPUs: torchrun --nproc-per-node 4 run_pipeline.py train --recipe NAME. Watch it in
     runs/NAME/train/log.jsonl or with tensorboard --logdir runs. Stopped, it goes on where it was.
     """
-    _one("train", recipe, _with_foreign(overrides, allow_foreign), run, json)
+    one_stage("train", recipe, _with_foreign(overrides, allow_foreign), run, json)
 
 
 @app.command(epilog="Example: python run_pipeline.py search --recipe demo --set limits.macs=10e6")
@@ -200,36 +201,7 @@ def search(
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: python run_pipeline.py verify --recipe demo")
-def verify(
-    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
-) -> None:
-    """Build and time the best candidates; drop those over a limit."""
-    _one("verify", recipe, overrides, run, json)
-
-
-@app.command(epilog="Example: python run_pipeline.py trial --recipe demo")
-def trial(
-    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
-) -> None:
-    """Train candidates, and what you could take instead, for a while; drop the worst.
-
-    Networks of timm stand beside at the largest input size within the limits. Stopped, it goes on
-    where it was; the winner's whole training goes on from here.
-    """
-    _one("trial", recipe, overrides, run, json)
-
-
-@app.command(epilog="Example: python run_pipeline.py retrain --recipe demo")
-def retrain(
-    recipe: RecipeName, overrides: Overrides = None, run: RunName = None, json: Json = False
-) -> None:
-    """Train the winner to the end, and the best network of timm beside it.
-
-    On several GPUs: torchrun --nproc-per-node 4 run_pipeline.py retrain --recipe NAME. Watch it in
-    runs/NAME/retrain/log.jsonl or with tensorboard --logdir runs. Stopped, it goes on where it was.
-    """
-    _one("retrain", recipe, overrides, run, json)
+add_stage_verbs(app)
 
 
 @app.command(
@@ -273,7 +245,7 @@ def export(
 
         export_bundle(recipe, overrides or [], run, bundle, as_json=json)
     elif recipe:
-        _one("export", recipe, overrides, run, json)
+        one_stage("export", recipe, overrides, run, json)
     elif arch:
         from pipeline.cli.models import export_architectures
         from pipeline.space.architecture_file import read_architectures
@@ -309,7 +281,7 @@ def benchmark(
 ) -> None:
     """Time models on targets, interleaved: any architectures, or a recipe's exported winner."""
     if recipe:
-        _one("benchmark", recipe, overrides, run, json)
+        one_stage("benchmark", recipe, overrides, run, json)
     elif arch:
         from pipeline.cli.models import benchmark_architectures
         from pipeline.space.architecture_file import read_architectures
@@ -394,14 +366,6 @@ def _check_out(out: Path | None, option: str, form: str | None, example: str) ->
         raise UsageError(
             f"--out names the file of {option}", hint=f"{option} {example} --out {out}"
         )
-
-
-def _one(
-    stage: str, recipe: str, overrides: list[str] | None, run: str | None, as_json: bool
-) -> None:
-    from pipeline.cli.stages import run_one
-
-    run_one(stage, recipe, overrides or [], run, as_json=as_json)
 
 
 def main(arguments: list[str] | None = None) -> None:
