@@ -22,7 +22,11 @@ from tests.checkout import ROOT
 from tests.cli.calling import call
 from tests.latency import synthetic
 
-VERBS = [command.callback.__name__ for command in cli.app.registered_commands if command.callback]
+VERBS = [
+    command.name or command.callback.__name__
+    for command in cli.app.registered_commands
+    if command.callback
+]
 HOST = "host/onnxruntime-fp32-b1-t1"
 FILE = "small.json"
 SMALL = {
