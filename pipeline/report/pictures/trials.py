@@ -76,10 +76,10 @@ def _network(panel: Panel, network: Tried) -> Iterator[Markup]:
             network.label, f"{percent(values[place])} {when}", milliseconds(network.latency_ms)
         )
         if network.is_winner and place == len(points) - 1:
-            yield svg.disc(x, y, 6.5, "winner", tip)
+            yield svg.diamond(x, y, 8, "winner", tip)
         elif is_final:
             yield star(x, y, "published", tip)
         elif network.css == "within":
-            yield svg.disc(x, y, 4.2, network.css, tip)
-        else:
             yield svg.diamond(x, y, 5.2, network.css, tip)
+        else:
+            yield svg.rect(x - 4, y - 4, 8, 8, network.css, tip)

@@ -63,6 +63,7 @@ def _blocks(inputs: ReportInputs, trial: TrialRecord, summary: Summary) -> Itera
         caption="A line joins what one network reached after each rung, and after its whole "
         "training where it had one. Only marks of the same rung are to be compared.",
         full=True,
+        more=(_log_losses(trial),),
         shows_table=True,
     )
 
@@ -74,12 +75,16 @@ def _sentence(remark: str) -> str:
 def _course(trial: TrialRecord) -> str:
     tried = sum(bool(it.rungs) for it in trial.entrants)
     after = ", ".join(f"{share * trial.epochs:.2g}" for share in trial.rungs)
-    return (
+    words = (
         f"{plural(tried, 'network')} within the limits as measured were trained by one recipe, "
-        f"and judged on search-validation after {after} of {plural(trial.epochs, 'epoch')}; after "
-        "each but the last the best third of the search space's and the best off-the-shelf network "
-        "went on. Between networks that cannot be told apart the faster one is taken."
+        f"and judged on search-validation after {after} of {plural(trial.epochs, 'epoch')}"
     )
+    if len(trial.rungs) > 1:
+        words += (
+            "; after each but the last the best third of the search space's and the best "
+            "off-the-shelf network went on"
+        )
+    return f"{words}. Of networks that cannot be told apart the fastest is taken."
 
 
 def _tried(inputs: ReportInputs, trial: TrialRecord, summary: Summary) -> Iterator[Tried]:
@@ -126,21 +131,42 @@ def _legend(networks: list[Tried], limit: float | None) -> Iterator[LegendItem]:
 
 
 def _table(inputs: ReportInputs, trial: TrialRecord, summary: Summary) -> Table:
-    titles = [*columns("~Network", "~Takes part as", "#Input, px", "#MACs", "#Measured latency")]
-    for share in trial.rungs:
-        epochs = f"{share * trial.epochs:.2g}"
-        titles.append(Column(f"After {epochs} epochs", numeric=True, wraps=True))
-        titles.append(Column(f"Log-loss after {epochs}, nats", numeric=True, wraps=True))
+    titles = [*columns("~Network", "~Takes part as", "#MACs", "#~Measured latency")]
+    titles += [_after(trial, share) for share in trial.rungs]
     titles += columns("#~Trained to the end, test", "~Remark")
     rows = tuple(_row(inputs, trial, summary, place) for place in range(len(trial.entrants)))
     marked = frozenset({trial.winner} if trial.winner is not None else ())
     return Table(_CAPTION, tuple(titles), rows, marked)
 
 
-_CAPTION = (
-    "Networks of the trials: accuracy and log-loss on search-validation; ± of a log-loss is that "
-    "of comparisons on the same images."
-)
+_CAPTION = "Networks of the trials, and how accurate they are on search-validation."
+
+
+def _after(trial: TrialRecord, share: float) -> Column:
+    return Column(f"After {share * trial.epochs:.2g} epochs", numeric=True, wraps=True)
+
+
+def _log_losses(trial: TrialRecord) -> Table:
+    """What decides, to the digits that it does."""
+    titles = (*columns("~Network"), *(_after(trial, share) for share in trial.rungs))
+    rows = tuple(
+        (
+            Cell(it.label),
+            *(
+                Cell(
+                    nats(rung.log_loss_nats)
+                    + ("" if rung.error_nats is None else f" ± {nats(rung.error_nats)}"),
+                    rung.log_loss_nats,
+                )
+                for rung in it.rungs
+            ),
+            *(NONE for _ in trial.rungs[len(it.rungs) :]),
+        )
+        for it in trial.entrants
+        if it.rungs
+    )
+    caption = "Log-losses of the trials: in nats, on search-validation; ± is that of comparisons."
+    return Table(caption, titles, rows)
 
 
 def _row(
@@ -150,19 +176,16 @@ def _row(
     cells = [
         Cell(it.label),
         Cell(", ".join(it.kinds)),
-        number_cell(it.resolution, str),
         number_cell(it.macs, count),
         latency_cell(it.measured_ms.get(summary.target or "")),
     ]
     for number in range(len(trial.rungs)):
         if number >= len(it.rungs):
-            cells += [NONE, NONE]
+            cells.append(NONE)
             continue
         rung = it.rungs[number]
         std = sampling_std_percent(rung.accuracy_percent, rung.images)
-        error = "" if rung.error_nats is None else f" ± {nats(rung.error_nats)}"
         cells.append(Cell(plus_minus(rung.accuracy_percent, std, "%"), rung.accuracy_percent))
-        cells.append(Cell(f"{nats(rung.log_loss_nats)}{error}", rung.log_loss_nats))
     return (*cells, _final_cell(inputs, trial, place), Cell(_remark(trial, place)))
 
 
