@@ -92,7 +92,7 @@ def _tried(inputs: ReportInputs, trial: TrialRecord, summary: Summary) -> Iterat
         measured = it.measured_ms.get(summary.target or "")
         if it.rungs and measured:
             yield Tried(
-                it.label,
+                _name(it),
                 measured.typical,
                 [rung.accuracy_percent for rung in it.rungs],
                 _final_percent(inputs, trial, place),
@@ -146,12 +146,20 @@ def _after(trial: TrialRecord, share: float) -> Column:
     return Column(f"After {share * trial.epochs:.2g} epochs", numeric=True, wraps=True)
 
 
+def _name(entrant: Entrant) -> str:
+    """In words that lines can be broken between."""
+    network = entrant.architecture
+    if network is None:
+        return entrant.label
+    return f"{network.name or notation(network)} at {network.resolution} px"
+
+
 def _log_losses(trial: TrialRecord) -> Table:
     """What decides, to the digits that it does."""
     titles = (*columns("~Network"), *(_after(trial, share) for share in trial.rungs))
     rows = tuple(
         (
-            Cell(it.label),
+            Cell(_name(it)),
             *(
                 Cell(
                     nats(rung.log_loss_nats)
@@ -174,7 +182,7 @@ def _row(
 ) -> tuple[Cell, ...]:
     it = trial.entrants[place]
     cells = [
-        Cell(it.label),
+        Cell(_name(it)),
         Cell(", ".join(it.kinds)),
         number_cell(it.macs, count),
         latency_cell(it.measured_ms.get(summary.target or "")),
