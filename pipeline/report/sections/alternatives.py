@@ -18,7 +18,7 @@ from pipeline.report.blocks import (
     columns,
 )
 from pipeline.report.cells import NONE, latency_cell, number_cell
-from pipeline.report.formatting import count, nats, plural, plus_minus
+from pipeline.report.formatting import count, nats, notation, plural, plus_minus
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.pictures.markers import MIDDLE, star
