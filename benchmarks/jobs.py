@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +12,9 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.device.target import usable_cores
+from pipeline.files.json_lines import JsonLines
 from pipeline.work.progress import Progress
+from pipeline.work.workers import pool_of
 
 
 class Entry(BaseModel):
@@ -38,46 +40,32 @@ def answered(
         questions: What to answer.
         work: Answers one question, in a process of its own with one thread, in a scratch folder.
         kind: Of the answers, which have a field `question`.
-        journal: A line an answer; a last line that was cut is passed over.
+        journal: A line an answer; a last line that was cut is dropped.
         progress: Told after each answer.
 
     Returns:
         An answer for each question, in their order.
     """
-    known = {_key(answer): answer for answer in _read(journal, kind)}
+    lines = JsonLines(journal)
+    known = {_key(answer): answer for answer in map(kind.model_validate, lines.known)}
     # Numbered among all questions: one that was stopped finds its scratch folder again.
     missing = {i: q for i, q in enumerate(questions) if q.model_dump_json() not in known}
     done = len(questions) - len(missing)
-    # Fork would copy torch's threads in an unknown state.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(usable_cores(), mp_context=context) as pool:
+    # Two trainings side by side see more images a second than one on two cores.
+    with pool_of(usable_cores(), partial(torch.set_num_threads, 1)) as pool:
         running = [
-            pool.submit(_alone, work, question, journal.parent / "scratch" / f"{number}")
+            pool.submit(work, question, journal.parent / "scratch" / f"{number}")
             for number, question in missing.items()
         ]
         for future in as_completed(running):
             answer = future.result()
-            with journal.open("a", encoding="utf-8") as file:
-                file.write(answer.model_dump_json() + "\n")
+            lines.append(answer.model_dump(mode="json"))
             known[_key(answer)] = answer
             done += 1
             progress(done, len(questions))
     return [known[question.model_dump_json()] for question in questions]
 
 
-def _alone(work: Callable[[Question, Path], Answer], question: Question, scratch: Path) -> Answer:
-    # Two trainings side by side see more images a second than one on two cores.
-    torch.set_num_threads(1)
-    return work(question, scratch)
-
-
 def _key(answer: Entry) -> str:
     question: Entry = answer.question  # type: ignore[attr-defined]
     return question.model_dump_json()
-
-
-def _read(journal: Path, kind: type[Answer]) -> list[Answer]:
-    if not journal.exists():
-        return []
-    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [kind.model_validate_json(line) for line in lines if line.endswith("\n")]

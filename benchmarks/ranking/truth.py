@@ -17,7 +17,7 @@ from benchmarks.trainings import Training, trained
 from pipeline.network.network import Network, build_network
 from pipeline.network.operators import last_norms_of_residuals
 from pipeline.space.architecture import Architecture
-from pipeline.training.retraining import retraining
+from pipeline.training.retraining import alone
 from pipeline.training.settings import RetrainSettings
 from pipeline.work.progress import Progress
 
@@ -119,5 +119,5 @@ def _scales_of_one() -> Iterator[None]:
             nn.init.ones_(norm.weight)
         return network
 
-    with patch.object(retraining, "build_network", built):
+    with patch.object(alone, "build_network", built):
         yield

@@ -8,7 +8,7 @@ further ones (fusion); by the hypernetwork alone; and by trials of random networ
 as many core-seconds. Every winner, and every network of timm at the largest input size within the
 limit, is trained to the end from nothing, by one recipe, with several seeds, and compared on test,
 seed by seed. Everything is kept as it is made, in `runs/tournament`: a study that was stopped goes
-on. `--data` is not needed where everything is kept already.
+on.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.command import chosen_methods, judge, run, tell
+from benchmarks.command import judge, run, tell
 from benchmarks.jobs import Entry, answered
 from benchmarks.means import Mean, mean_difference, mean_of
 from benchmarks.tournament.variants import (
     DEFAULT,
-    VARIANTS,
     Won,
     distinct,
     recipe_of,
@@ -42,7 +41,6 @@ from pipeline.training.settings import RetrainSettings
 from pipeline.work.progress import silent
 
 FLOOR_PERCENT = -0.5
-TARGET_PERCENT, TARGET_RATIO = 0.5, 1.3
 
 
 class Question(Entry):
@@ -75,9 +73,6 @@ def main(
     seeds: Annotated[int, typer.Option(min=2, help="Of each whole training.")] = 3,
     epochs: Annotated[int, typer.Option(min=1, help="Of each whole training.")] = 6,
     hypernetwork: Annotated[int, typer.Option(min=1, help="Epochs of the hypernetwork.")] = 12,
-    variants: Annotated[
-        str, typer.Option(help="Joined by semicolons; the first two are needed by the last.")
-    ] = ";".join(VARIANTS),
     folder: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path(
         "runs/tournament"
     ),
@@ -91,10 +86,9 @@ def main(
     ] = False,
 ) -> None:
     """Prints what every winner and every network of timm reaches, and what it cost to choose."""
-    names = tuple(chosen_methods(variants, VARIANTS))
     recipe = recipe_of(data, limit=limit, epochs=epochs, hypernetwork_epochs=hypernetwork)
     with progress_bars() as progress:
-        won = winners(recipe, folder, names, progress)
+        won = winners(recipe, folder, progress)
         networks = distinct(won)
         questions = [
             Question(

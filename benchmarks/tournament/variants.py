@@ -21,7 +21,7 @@ from pipeline.records.train import TrainRecord
 from pipeline.records.trial import Entrant, TrialRecord
 from pipeline.records.verify import VerifyRecord
 from pipeline.training.hypernetwork.path_sampling import PathSampler
-from pipeline.trials.field import Ladder, Option, Stand, climbed
+from pipeline.trials.field import Ladder, Option, Stand, candidates_within, climbed
 from pipeline.trials.trial import trial
 from pipeline.work.progress import ProgressFactory
 
@@ -81,21 +81,18 @@ def recipe_of(data: Path, *, limit: float, epochs: int, hypernetwork_epochs: int
     )
 
 
-def winners(
-    recipe: Recipe, folder: Path, names: tuple[str, ...], progress: ProgressFactory
-) -> dict[str, Won]:
+def winners(recipe: Recipe, folder: Path, progress: ProgressFactory) -> dict[str, Won]:
     """Runs what all variants have in common once, then the trials of each.
 
     Args:
         recipe: See `recipe_of`.
         folder: Takes a run a variant; what is finished is not done again.
-        names: Of the variants.
         progress: Makes the progress of each piece of work.
     """
     common = folder / "common"
     for stage in _BEFORE:
         run_stage(find_stage(stage), recipe, common, progress)
-    return {name: _won(name, recipe, folder, progress) for name in names}
+    return {name: _won(name, recipe, folder, progress) for name in VARIANTS}
 
 
 def _won(name: str, recipe: Recipe, folder: Path, progress: ProgressFactory) -> Won:
@@ -119,8 +116,6 @@ def _won(name: str, recipe: Recipe, folder: Path, progress: ProgressFactory) -> 
 
 
 def _verified(run: Path) -> Entrant:
-    from pipeline.trials.field import candidates_within
-
     return candidates_within(read_record(run / "verify" / RECORD, VerifyRecord), 1)[0]
 
 

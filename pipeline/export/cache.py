@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -161,19 +160,14 @@ def _export_in_parallel(
     done: int,
 ) -> None:
     total = done + len(jobs)
-    with pool_of(min(workers, len(jobs)), partial(torch.set_num_threads, 1)) as pool:
+    one_thread = partial(torch.set_num_threads, 1)
+    with pool_of(min(workers, len(jobs)), one_thread, ExportError) as pool:
         futures: dict[Future[None], ExportJob] = {
             pool.submit(_export, job, batch, file): job for job in jobs
         }
-        try:
-            for number, future in enumerate(as_completed(futures), start=done + 1):
-                future.result()
-                progress(number, total, _label(futures[future]))
-        except BrokenProcessPool:
-            raise ExportError(
-                "an exporting process died, perhaps for want of memory",
-                hint="what was exported is kept; run again",
-            ) from None
+        for number, future in enumerate(as_completed(futures), start=done + 1):
+            future.result()
+            progress(number, total, _label(futures[future]))
 
 
 def _export(job: ExportJob, batch: int, file: str) -> None:

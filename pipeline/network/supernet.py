@@ -168,12 +168,11 @@ class Supernet(nn.Module):
                 f"{architecture.short} given to a supernet of space {space.name} "
                 f"with {self.num_classes} classes"
             )
-        for names in architecture.stages:
-            if len(names) > space.max_depth or not set(names) <= set(space.operators):
-                raise ArchitectureError(
-                    f"{architecture.short} is outside the supernet: max_depth {space.max_depth}, "
-                    f"operators {', '.join(space.operators)}"
-                )
+        if not architecture.is_held_by(space):
+            raise ArchitectureError(
+                f"{architecture.short} is outside the supernet: max_depth {space.max_depth}, "
+                f"operators {', '.join(space.operators)}"
+            )
 
 
 def _branch(

@@ -212,15 +212,3 @@ def _published(
         latency_ms=latency_ms,
         violation=float(violation(costs, limits)[0]),
     )
-
-
-def held_by(space: SearchSpace, architectures: Sequence[Architecture]) -> list[Architecture]:
-    """Those that a hypernetwork of the space holds."""
-    return [
-        it
-        for it in architectures
-        if all(
-            len(stage) <= space.max_depth and set(stage) <= set(space.operators)
-            for stage in it.stages
-        )
-    ]

@@ -10,7 +10,6 @@ from pipeline.recipe.data import open_data, opening
 from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.remarks import told_remarks
 from pipeline.recipe.request import (
-    held_by,
     path_limits,
     published_candidates,
     read_models,
@@ -82,7 +81,7 @@ def _with_scores(
     """Scores the candidates that the hypernetwork holds."""
     from pipeline.search.scoring import Scoring
 
-    held = held_by(problem.space, [candidate.architecture for candidate in candidates])
+    held = [it.architecture for it in candidates if it.architecture.is_held_by(problem.space)]
     if not held:
         return candidates
     scoring = Scoring(problem, score, scores.known, scores.append, silent, budget=len(held))

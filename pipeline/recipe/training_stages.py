@@ -12,7 +12,7 @@ from pipeline.recipe.remarks import told_remarks
 from pipeline.recipe.request import path_limits
 from pipeline.recipe.resume import StageContext
 from pipeline.recipe.sizes import left_out_words, sizes_of, untrainable
-from pipeline.recipe.trial_stage import take_up_trial, training_of
+from pipeline.recipe.trial_stage import training_of
 from pipeline.records.profile import ProfileRecord
 from pipeline.records.retrain import OffTheShelfRecord, RetrainRecord
 from pipeline.records.train import TrainRecord
@@ -63,13 +63,15 @@ def run_retrain(context: StageContext) -> RetrainRecord:
     tried = read_record(context.record_path("trial"), TrialRecord)
     if tried.winner is None:
         return _without_trials(context)
+    from pipeline.training.finished import take_up
     from pipeline.training.retraining.retraining import retrain
+    from pipeline.trials.trial import folder_of
 
     winner = tried.entrants[tried.winner]
     assert winner.architecture is not None  # those of timm only stand beside
     data = open_data(context.recipe, progress=context.progress, tell=context.tell)
     training = training_of(context, data)
-    take_up_trial(winner, context.run / "trial", context.folder)
+    take_up(folder_of(winner, context.run / "trial"), context.folder)
     hypernetwork = training.hypernetwork_of(winner)
     record = retrain(
         winner.architecture,
@@ -91,11 +93,13 @@ def run_retrain(context: StageContext) -> RetrainRecord:
 def _off_the_shelf(
     context: StageContext, entrant: Entrant, training: Training, data: ImageData
 ) -> OffTheShelfRecord:
+    from pipeline.training.finished import take_up
     from pipeline.training.retraining.retraining import retrain_off_the_shelf
+    from pipeline.trials.trial import folder_of
 
     network, folder = training.network_of(entrant), context.folder / _CONTROL
     assert not isinstance(network, Architecture)
-    take_up_trial(entrant, context.run / "trial", folder)
+    take_up(folder_of(entrant, context.run / "trial"), folder)
     record = retrain_off_the_shelf(
         network,
         data.at(network.resolution),

@@ -1,18 +1,15 @@
-"""The stage `trial` of a recipe, and what of it the retraining of the winner goes on from."""
+"""The stage `trial` of a recipe."""
 
 from __future__ import annotations
 
 import itertools
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.device.fingerprint import environment
 from pipeline.device.target import Target
-from pipeline.files.whole import read_record, storage_errors
+from pipeline.files.whole import read_record
 from pipeline.recipe.data import open_data, opening
 from pipeline.recipe.recipe import Recipe
 from pipeline.recipe.request import paths_within, read_models
@@ -21,7 +18,7 @@ from pipeline.recipe.sizes import largest_size, sizes_of
 from pipeline.records.profile import ProfileRecord
 from pipeline.records.search import SearchRecord
 from pipeline.records.train import TrainRecord
-from pipeline.records.trial import Entrant, TrialRecord
+from pipeline.records.trial import TrialRecord
 from pipeline.records.verify import VerifyRecord
 from pipeline.space.search_space import RESOLUTIONS
 from pipeline.training.settings import HYPERNETWORK
@@ -106,32 +103,6 @@ def training_of(context: StageContext, data: ImageData) -> Training:
         recipe.seed,
         rungs_of(settings),
     )
-
-
-def take_up_trial(entrant: Entrant, trials: Path, folder: Path) -> None:
-    """Copies what an entrant was trained so far, where its whole training has not begun.
-
-    Args:
-        entrant: Who goes on.
-        trials: The folder of the stage `trial`.
-        folder: Where the whole training is.
-
-    Raises:
-        StorageError: It cannot be copied.
-    """
-    from pipeline.training.checkpoint import checkpoint_file
-    from pipeline.trials.trial import folder_of
-
-    source, into = checkpoint_file(folder_of(entrant, trials)), checkpoint_file(folder)
-    # A training that is finished has dropped its own.
-    if into.exists() or (folder / "finished.json").exists() or not source.exists():
-        return
-    with storage_errors(into):
-        into.parent.mkdir(parents=True, exist_ok=True)
-        # Of several processes each may do it: what appears is whole, and the same.
-        with tempfile.NamedTemporaryFile(dir=into.parent, delete=False) as copy:
-            shutil.copyfile(source, copy.name)
-        Path(copy.name).replace(into)
 
 
 def _ladders(context: StageContext, verified: VerifyRecord, data: ImageData) -> Iterator[Ladder]:

@@ -8,10 +8,10 @@ Never: torch, a measurement, a file of a run, anything loaded from elsewhere in 
 """
 
 from pipeline.report.inputs import ReportFiles, ReportInputs, resolved_target
+from pipeline.report.sampling import sampling_std_percent
 from pipeline.report.summary import (
     Summary,
     chosen_architecture,
-    sampling_std_percent,
     summarise,
 )
 from pipeline.report.writing import ReportFormat, render_report, write_report

@@ -9,6 +9,7 @@ from pipeline.records.retrain import OffTheShelfRecord, RetrainRecord
 from pipeline.records.trial import Entrant, RungScore, TrialRecord
 from pipeline.report.formatting import NBSP, milliseconds, nats, percent, plural, plus_minus
 from pipeline.report.inputs import ReportInputs
+from pipeline.report.sampling import sampling_std_percent
 from pipeline.report.search_words import points
 
 _SURE = 2.0
@@ -34,19 +35,12 @@ def alternative_words(inputs: ReportInputs) -> str:
 
 @dataclass(frozen=True)
 class _Side:
-    label: str
     words: str
     latency_ms: float | None
 
     @property
     def at(self) -> str:
         return "" if self.latency_ms is None else f" at {milliseconds(self.latency_ms)}"
-
-
-def test_std_percent(retrained: RetrainRecord, accuracy_percent: float) -> float:
-    """Sampling error of an accuracy on the run's test images, in points."""
-    share = accuracy_percent / 100
-    return 100 * math.sqrt(max(share * (1 - share), 0.0) / max(retrained.dataset.num_test, 1))
 
 
 def _to_the_end(
@@ -57,27 +51,26 @@ def _to_the_end(
     inputs: ReportInputs,
 ) -> str:
     mine, other = retrained.test_accuracy_percent, control.test_accuracy_percent
-    stds = [test_std_percent(retrained, accuracy) for accuracy in (mine, other)]
-    chosen = _Side(
-        "the chosen network", f"{plus_minus(mine, stds[0], '%')} on test", _ms(ours, inputs)
-    )
-    shelf = _Side(theirs.label, percent(other), _ms(theirs, inputs))
+    images = retrained.dataset.num_test
+    stds = [sampling_std_percent(accuracy, images) or 0.0 for accuracy in (mine, other)]
+    chosen = _Side(f"{plus_minus(mine, stds[0], '%')} on test", _ms(ours, inputs))
+    shelf = _Side(percent(other), _ms(theirs, inputs))
     how = "same data, same recipe"
     if ours.warm_start:
         how += ", but begun from nothing"
     gain, std = mine - other, math.hypot(*stds)
     if gain < -_SURE * std:
         return (
-            f"Take {shelf.label}: {plus_minus(other, stds[1], '%')} on test{shelf.at},"
+            f"Take {theirs.label}: {plus_minus(other, stds[1], '%')} on test{shelf.at},"
             f" {points(-gain)} above the chosen network ({percent(mine)}{chosen.at}; {how})."
         )
     lead = f"{chosen.words}{chosen.at}"
-    best = f"the best off-the-shelf network within the limits ({shelf.label}, {shelf.words}"
+    best = f"the best off-the-shelf network within the limits ({theirs.label}, {shelf.words}"
     best += f"{shelf.at}; {how})"
     if gain > _SURE * std:
         return f"{lead}: {points(gain)} above {best}."
     return f"{lead}: as accurate as {best}, as far as {points(std)} of error tell." + _faster(
-        chosen, shelf
+        chosen, shelf, theirs.label
     )
 
 
@@ -87,32 +80,32 @@ def _tried(ours: Entrant, theirs: Entrant, trial: TrialRecord, inputs: ReportInp
     if not both:
         return ""
     mine, other = both[-1]
-    chosen = _Side("the chosen network", percent(mine.accuracy_percent), _ms(ours, inputs))
-    shelf = _Side(theirs.label, percent(other.accuracy_percent), _ms(theirs, inputs))
+    chosen = _Side(percent(mine.accuracy_percent), _ms(ours, inputs))
+    shelf = _Side(percent(other.accuracy_percent), _ms(theirs, inputs))
     gain, std = other.log_loss_nats - mine.log_loss_nats, _error(mine, other)
     words = (
         f"After {mine.share * trial.epochs:.2g} of {plural(trial.epochs, 'epoch')} the chosen"
-        f" network had {chosen.words} of search-validation right{chosen.at}, and {shelf.label},"
+        f" network had {chosen.words} of search-validation right{chosen.at}, and {theirs.label},"
         f" the best off-the-shelf network within the limits, {shelf.words}{shelf.at}"
     )
     if ours.warm_start:
         words += " (begun from nothing)"
     if abs(gain) <= _SURE * std:
-        return f"{words}: they cannot be told apart yet." + _faster(chosen, shelf)
+        return f"{words}: they cannot be told apart yet." + _faster(chosen, shelf, theirs.label)
     if gain < 0:
         return (
-            f"{words}: by log-loss {shelf.label} was better, by {nats(-gain)} ±"
+            f"{words}: by log-loss {theirs.label} was better, by {nats(-gain)} ±"
             f" {nats(std)}{NBSP}nats; train both to the end before you choose"
             " (trial.train_best_control)."
         )
     return f"{words}; its log-loss was lower by {nats(gain)} ± {nats(std)}{NBSP}nats."
 
 
-def _faster(chosen: _Side, shelf: _Side) -> str:
+def _faster(chosen: _Side, shelf: _Side, label: str) -> str:
     if not chosen.latency_ms or not shelf.latency_ms:
         return ""
     ratio = shelf.latency_ms / chosen.latency_ms
-    faster, of = ("The chosen network", ratio) if ratio >= 1 else (shelf.label, 1 / ratio)
+    faster, of = ("The chosen network", ratio) if ratio >= 1 else (label, 1 / ratio)
     return f" {faster} is {of:.2f} times as fast."
 
 

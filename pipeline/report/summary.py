@@ -23,6 +23,7 @@ from pipeline.report.formatting import (
 )
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.limits import LimitCheck, candidate_of, check_limits, limit_words, verified_of
+from pipeline.report.sampling import sampling_std_percent
 from pipeline.space.architecture import Architecture
 from pipeline.space.cost import Cost, architecture_cost
 
@@ -177,12 +178,6 @@ def winner_index(inputs: ReportInputs) -> int | None:
     winner, verified = won(inputs), inputs.verify.candidates if inputs.verify else ()
     found = (i for i, it in enumerate(verified) if it.candidate.architecture == winner)
     return next(found, None)
-
-
-def sampling_std_percent(accuracy_percent: float, images: int) -> float | None:
-    """Standard error of an accuracy on so many images drawn at random, in percentage points."""
-    share = accuracy_percent / 100
-    return 100 * (share * (1 - share) / images) ** 0.5 if images and 0 <= share <= 1 else None
 
 
 def _limits(inputs: ReportInputs) -> Limits | None:

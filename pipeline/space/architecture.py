@@ -49,6 +49,13 @@ class Architecture(BaseModel):
     def _identity(self) -> tuple[str, int, int, Stages]:
         return (self.space, self.resolution, self.num_classes, self.stages)
 
+    def is_held_by(self, space: SearchSpace) -> bool:
+        """Whether a space, possibly narrowed, has it."""
+        return self.space == space.name and all(
+            len(stage) <= space.max_depth and set(stage) <= set(space.operators)
+            for stage in self.stages
+        )
+
     @property
     def depth(self) -> int:
         """Number of chosen blocks."""

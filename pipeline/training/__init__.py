@@ -6,6 +6,6 @@ Out: `supernet.safetensors` with a `TrainRecord`, scores, `model.safetensors` wi
 Door: `settings`, `hypernetwork.hypernetwork`, `hypernetwork.path_sampling`,
     `scoring.score_workers`, `scoring.network_score`, `scoring.zero_cost`, `retraining.retraining`,
     `retraining.alone`, `retraining.trying`, `compute`,
-    `context`, `checkpoint`
+    `context`, `finished`
 Never: recipes, engines, measured latency: what predicts it comes in as a callable.
 """

@@ -18,6 +18,7 @@ from pipeline.files.whole import (
     digest_of_file,
     read_record,
     storage_errors,
+    write_atomic,
     write_record,
 )
 from pipeline.records.retrain import OffTheShelfRecord, RetrainRecord
@@ -80,6 +81,25 @@ def trained_once(
         if context.processes.is_first:
             _finish(context.folder, inputs, record)
     return record
+
+
+def take_up(folder: Path, into: Path) -> None:
+    """Lets a training that has not begun go on from what another folder's came to.
+
+    Args:
+        folder: Where it was trained so far.
+        into: Where it is to be trained to the end. Several processes may do it at once: what
+            appears is whole, and the same.
+
+    Raises:
+        StorageError: It cannot be copied.
+    """
+    source, copy = checkpoint_file(folder), checkpoint_file(into)
+    # A training that is finished has dropped its own.
+    if source.exists() and not copy.exists() and not (into / _FINISHED).exists():
+        with storage_errors(source):
+            content = source.read_bytes()
+        write_atomic(copy, content)
 
 
 def _finished(folder: Path, inputs: str, kind: type[RecordType]) -> RecordType | None:

@@ -42,10 +42,10 @@ def inputs_of(
     columns: dict[str, list[float]] = {}
     for network in networks:
         candidate = candidates.get(network)
-        nats = candidate and (candidate.expected_nats or candidate.log_loss_nats)
+        quality = candidate.quality if candidate else None
         values = {
             **_shape(network),
-            "hypernetwork's log-loss": math.nan if nats is None else nats,
+            "hypernetwork's log-loss": math.nan if quality is None else -quality,
             **untrained[network]._asdict(),
         }
         for name, value in values.items():

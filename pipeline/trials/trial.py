@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,6 @@ import torch
 
 from pipeline.device.fingerprint import environment
 from pipeline.device.target import usable_cores
-from pipeline.errors import PipelineError
 from pipeline.files.json_lines import JsonLines
 from pipeline.files.whole import digest_of
 from pipeline.images.image_data import ImageData
@@ -108,15 +106,7 @@ class Training:
     def begins_warm(self, entrant: Entrant) -> bool:
         """Whether the hypernetwork holds it, and the recipe asks for a warm start."""
         network = entrant.architecture
-        return (
-            self.settings.warm_start
-            and network is not None
-            and network.space == self.space.name
-            and all(
-                len(stage) <= self.space.max_depth and set(stage) <= set(self.space.operators)
-                for stage in network.stages
-            )
-        )
+        return self.settings.warm_start and network is not None and network.is_held_by(self.space)
 
     def hypernetwork_of(self, entrant: Entrant) -> Hypernetwork:
         """What the entrant begins from or is taught by."""
@@ -281,17 +271,11 @@ def _trained(
             pool.submit(_tried, it, share, training, folder_of(it, folder)): i
             for i, it in missing.items()
         }
-        try:
-            for future in as_completed(running):
-                i = running[future]
-                scores[i] = future.result()
-                journal.append(_key(entrants[i]), share, scores[i])
-                progress(len(scores), len(entrants), f"{what}: {entrants[i].label}")
-        except BrokenProcessPool:
-            raise PipelineError(
-                "a process that trained one of the trials died, perhaps for want of memory",
-                hint="what was trained is kept; run again",
-            ) from None
+        for future in as_completed(running):
+            i = running[future]
+            scores[i] = future.result()
+            journal.append(_key(entrants[i]), share, scores[i])
+            progress(len(scores), len(entrants), f"{what}: {entrants[i].label}")
     return scores
 
 

@@ -2,14 +2,18 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.ranking import starts, truth
 from benchmarks.ranking.design import read_design
 from benchmarks.ranking.starts import from_shallow_to_deep
-from benchmarks.ranking.truth import STARTS, AloneQuestion, AloneResult
+from benchmarks.ranking.truth import STARTS, AloneQuestion, AloneResult, Start
+from pipeline.network.operators import last_norms_of_residuals
 from pipeline.space.architecture import Architecture
+from pipeline.training.retraining import alone
+from pipeline.training.settings import RetrainSettings
 from tests.benchmarks.command_line import call
 from tests.checkout import ROOT
 
@@ -59,3 +63,30 @@ def test_the_gain_is_told_and_checked(
     first = told["networks"][0]
     assert first["ones"]["test_percent"] == pytest.approx([30.6, 31.6, 32.6])
     assert first["identity"]["last_loss"] == pytest.approx(1.5 - gain / 10)
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_the_start_is_that_of_the_question(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = from_shallow_to_deep(read_design(DESIGN, 10))[-1]
+    scales: list[bool] = []
+
+    def trained(*_: Any, **__: Any) -> Any:
+        built = alone.build_network(network, seed=0)
+        scales.extend(bool(norm.weight.any()) for norm in last_norms_of_residuals(built))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(truth, "trained", trained)
+    question = AloneQuestion(
+        architecture=network,
+        dataset="none",
+        max_train=None,
+        settings=RetrainSettings(epochs=1),
+        seed=0,
+        start=start,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        truth.train_alone(question, tmp_path, data=tmp_path)
+    assert scales
+    assert all(scales) if start == "ones" else not any(scales)

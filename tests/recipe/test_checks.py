@@ -62,7 +62,7 @@ WRONG = [
 def test_it_is_told_before_anything_is_done(
     settings: list[str], words: str, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _refuse_where_there_is_a_gpu(settings)
+    _skip_where_there_is_a_gpu(settings)
     shutil.copytree(ROOT / "profiles", "profiles")
     given = [word for setting in settings for word in ("--set", setting)]
     assert call("run", "--recipe", "demo", *given) != 0
@@ -72,7 +72,7 @@ def test_it_is_told_before_anything_is_done(
     assert [path.name for path in workdir.glob("runs/*/*")] in ([], ["recipe.yaml"])
 
 
-def _refuse_where_there_is_a_gpu(settings: list[str]) -> None:
+def _skip_where_there_is_a_gpu(settings: list[str]) -> None:
     if any("sync_batch_norm" in setting for setting in settings):
         import torch
 

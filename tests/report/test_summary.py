@@ -10,7 +10,7 @@ from pipeline.device.model_files import KINDS
 from pipeline.records.candidates import Limits
 from pipeline.report import ReportInputs, summarise
 from pipeline.report.limits import check_limits
-from pipeline.report.summary import sampling_std_percent
+from pipeline.report.sampling import sampling_std_percent
 from pipeline.space.cost import architecture_cost
 from tests.report import made_up
 from tests.report.made_up import changed, without

@@ -25,10 +25,11 @@ from pipeline.report.inputs import ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.pictures.bars import Bar, bar_chart
 from pipeline.report.pictures.curves import training_curves
+from pipeline.report.sampling import sampling_std_percent
 from pipeline.report.sections.board import board_blocks
 from pipeline.report.sections.data import remark_blocks
 from pipeline.report.sections.exported import files_table
-from pipeline.report.summary import Summary, sampling_std_percent
+from pipeline.report.summary import Summary
 
 _MOST_BARS = 24
 

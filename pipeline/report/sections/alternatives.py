@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.records.trial import Entrant, TrialRecord
-from pipeline.report.alternative_words import alternative_words, test_std_percent
+from pipeline.report.alternative_words import alternative_words
 from pipeline.report.blocks import (
     Block,
     Cell,
@@ -23,7 +23,8 @@ from pipeline.report.inputs import ReportInputs
 from pipeline.report.missing import missing
 from pipeline.report.pictures.markers import MIDDLE, star
 from pipeline.report.pictures.trials import NARROW, WIDE, Tried, draw
-from pipeline.report.summary import Summary, sampling_std_percent
+from pipeline.report.sampling import sampling_std_percent
+from pipeline.report.summary import Summary
 
 
 def section(inputs: ReportInputs, summary: Summary) -> Section:
@@ -207,7 +208,8 @@ def _final_cell(inputs: ReportInputs, trial: TrialRecord, place: int) -> Cell:
         if control and place == trial.off_the_shelf
         else retrained.test_accuracy_percent
     )
-    return Cell(plus_minus(accuracy, test_std_percent(retrained, accuracy), "%"), accuracy)
+    std = sampling_std_percent(accuracy, retrained.dataset.num_test)
+    return Cell(plus_minus(accuracy, std, "%"), accuracy)
 
 
 def _remark(trial: TrialRecord, place: int) -> str:

@@ -13,6 +13,8 @@ from pipeline.network.timm_networks import TimmNetwork
 from pipeline.network.weights import read_weights
 from pipeline.space.architecture import Architecture
 from pipeline.space.search_space import SearchSpace
+from pipeline.training.checkpoint import checkpoint_file
+from pipeline.training.finished import take_up
 from pipeline.training.retraining.alone import AnyNetwork, Hypernetwork
 from pipeline.training.retraining.retraining import CHECKPOINT, retrain, retrain_off_the_shelf
 from pipeline.training.retraining.trying import try_out
@@ -87,6 +89,25 @@ def test_what_is_tried_is_the_beginning_of_the_whole(
     in_parts = trained(network, few, tmp_path / "tried", how, supernet)
     assert whole.keys() == in_parts.keys()
     assert all(torch.equal(whole[name], in_parts[name]) for name in whole)
+
+
+def test_it_goes_on_in_another_folder_unless_that_has_begun(
+    small: Architecture, few: ImageData, tmp_path: Path
+) -> None:
+    whole = trained(small, few, tmp_path / "whole", settings())
+    tried(small, few, 0.5, tmp_path / "tried", settings())
+    take_up(tmp_path / "tried", tmp_path / "chosen")
+    taken = checkpoint_file(tmp_path / "chosen").read_bytes()
+    assert taken == checkpoint_file(tmp_path / "tried").read_bytes()
+    in_parts = trained(small, few, tmp_path / "chosen", settings())
+    assert all(torch.equal(whole[name], in_parts[name]) for name in whole)
+    # It is finished, and another one has a checkpoint of its own.
+    take_up(tmp_path / "tried", tmp_path / "chosen")
+    assert not checkpoint_file(tmp_path / "chosen").exists()
+    tried(small, few, 0.75, tmp_path / "further", settings())
+    further = checkpoint_file(tmp_path / "further").read_bytes()
+    take_up(tmp_path / "tried", tmp_path / "further")
+    assert checkpoint_file(tmp_path / "further").read_bytes() == further != taken
 
 
 def test_the_average_is_scored_and_the_weights_stay(
